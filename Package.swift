@@ -1,0 +1,78 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: swiftSettings)
+}
+
+let package = Package(
+    name: "vlm",
+    products: [
+        .executable(name: "vlm", targets: ["vlm"]),
+        .library(name: "LLaVAPipeline", targets: ["LLaVAPipeline"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-numerics", from: "1.1.0"),
+    ],
+    targets: [
+        // Lower to higher; nothing imports upward (docs/reading-order.md).
+        .target(
+            name: "CKernels",
+            cSettings: [.define("_GNU_SOURCE")],
+            linkerSettings: [.linkedLibrary("m")]),
+        .target(
+            name: "CImageCodecs",
+            linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
+        library("Tensors", ["CKernels"]),
+        library("NeuralNetwork", ["Tensors"]),
+        library("ModelFiles", ["Tensors"]),
+        library("Tokenization", []),
+        library("VisionEncoder", ["CImageCodecs", "NeuralNetwork", "Tensors"]),
+        library("MQT", ["NeuralNetwork", "Tensors"]),
+        library("LanguageDecoder", ["NeuralNetwork", "Tensors"]),
+        library("PMoD", ["LanguageDecoder", "NeuralNetwork", "Tensors"]),
+        library(
+            "LLaVAPipeline",
+            [
+                "LanguageDecoder", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors", "Tokenization",
+                "VisionEncoder",
+            ]),
+        .executableTarget(
+            name: "vlm",
+            dependencies: [
+                "LLaVAPipeline", "ModelFiles", "Tensors", "Tokenization", "VisionEncoder",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings),
+
+        .target(
+            name: "TestSupport",
+            dependencies: ["ModelFiles", "Tensors"],
+            path: "Tests/TestSupport",
+            swiftSettings: swiftSettings),
+        tests("CKernelsTests", ["CKernels", .product(name: "Numerics", package: "swift-numerics")]),
+        tests("TensorsTests", ["Tensors", .product(name: "Numerics", package: "swift-numerics")]),
+        tests("NeuralNetworkTests", ["NeuralNetwork"]),
+        tests("ModelFilesTests", ["ModelFiles"]),
+        tests("TokenizationTests", ["Tokenization"]),
+        tests("VisionEncoderTests", ["VisionEncoder"]),
+        tests("MQTTests", ["MQT"]),
+        tests("LanguageDecoderTests", ["LanguageDecoder"]),
+        tests("PMoDTests", ["PMoD"]),
+        tests("LLaVAPipelineTests", ["LLaVAPipeline"]),
+        tests("GoldenTests", ["LLaVAPipeline"]),
+        tests("vlmTests", ["vlm"]),
+    ]
+)

@@ -1,0 +1,145 @@
+// FlashAttention-2 (arXiv 2307.08691) on the CPU: query blocks outer, key/value blocks inner, online softmax in base 2.
+//
+// The G query heads that share a key/value head are stacked as extra rows, so each key block is packed once per task.
+// The output stays unnormalised until the last block; only the log-sum-exp is kept for a backward pass.
+#include "families.h"
+
+#include <math.h>
+
+enum {
+    KEY_BLOCK = 256,     // Bc
+    TASK_ROWS = 192,     // G x Br
+    DIRECT_ROWS = 6,     // up to this many rows (decode) keys and values are read in place instead of packed
+};
+
+// Stands for "no key seen": finite, so that the difference of two of them is 0 and not NaN.
+static const float NO_KEY = -1e30f;
+static const float LOG2_E = 1.44269504088896341f;
+static const float LN_2 = 0.69314718055994531f;
+
+int64_t vlm_attention_task_queries(const vlm_attention *a) { return vlm_max(1, TASK_ROWS / a->group); }
+
+static int64_t panels(int64_t columns, const vlm_kernels *k) { return (columns + k->tile_columns - 1) / k->tile_columns; }
+
+size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a) {
+    int64_t rows = vlm_attention_task_queries(a) * a->group, d = a->head_size, nr = k->tile_columns;
+    int64_t keys = panels(KEY_BLOCK, k) * nr;
+    int64_t packed = keys * d + KEY_BLOCK * panels(d, k) * nr;
+    return (size_t)(2 * rows * d + 2 * rows + packed + VLM_MAX_TILE_ROWS * keys);
+}
+
+typedef struct visible { int64_t first, end; } visible;
+
+static visible keys_of(const vlm_attention *a, int64_t query) {
+    visible v = {a->first_key ? a->first_key[query] : 0, a->end_key ? a->end_key[query] : a->keys};
+    return v;
+}
+
+/// The working set of one task. Row r is query head r / positions of the group at position first + r % positions.
+typedef struct task {
+    const vlm_kernels *k;
+    const vlm_attention *a;
+    int64_t first, positions;
+    float *q, *o, *maximum, *sum, *keys, *values, *scores;
+} task;
+
+static int64_t position_of(const task *t, int64_t row) { return t->first + row % t->positions; }
+
+/// Scores of `rows` rows against the key block, masks them, and folds them into the running softmax and output.
+static void rows_by_block(const task *t, int64_t row, int64_t rows, int64_t block, int64_t length, int direct) {
+    const vlm_attention *a = t->a;
+    const vlm_kernels *k = t->k;
+    int64_t d = a->head_size, nr = k->tile_columns, lds = panels(KEY_BLOCK, k) * nr;
+
+    int64_t low = length, high = 0;  // columns of the block that any row of the group sees
+    for (int64_t r = 0; r < rows; r++) {
+        visible v = keys_of(a, position_of(t, row + r));
+        if (v.end <= v.first) continue;
+        low = vlm_min(low, vlm_max(0, v.first - block));
+        high = vlm_max(high, vlm_min(length, v.end - block));
+    }
+    if (high <= low) return;
+
+    const float *q_rows[VLM_MAX_TILE_ROWS], *p_rows[VLM_MAX_TILE_ROWS];
+    for (int64_t r = 0; r < rows; r++) q_rows[r] = t->q + (row + r) * d;
+    if (direct)
+        k->product_dots(
+            VLM_F32, rows, high, d, t->q + row * d, d, a->k + block * a->ldk, a->ldk, t->scores, lds);
+    else
+        for (int64_t j = 0; j < high; j += nr)
+            k->product_tile(rows, vlm_min(nr, high - j), d, q_rows, t->keys + j * d, t->scores + j, lds, 0);
+
+    for (int64_t r = 0; r < rows; r++) {
+        visible v = keys_of(a, position_of(t, row + r));
+        float *s = t->scores + r * lds;
+        p_rows[r] = s;
+        int64_t begin = vlm_min(high, vlm_max(0, v.first - block)), end = vlm_max(0, vlm_min(high, v.end - block));
+        if (end <= begin) {
+            memset(s, 0, (size_t)high * 4);
+            continue;
+        }
+        float correction = k->online_softmax(end - begin, s + begin, &t->maximum[row + r], &t->sum[row + r]);
+        memset(s, 0, (size_t)begin * 4);
+        memset(s + end, 0, (size_t)(high - end) * 4);
+        if (correction != 1) k->scale(d, correction, t->o + (row + r) * d, t->o + (row + r) * d);
+    }
+
+    if (direct)
+        for (int64_t r = 0; r < rows; r++)
+            k->weighted_sum(high, d, p_rows[r], a->v + block * a->ldv, a->ldv, t->o + (row + r) * d);
+    else
+        for (int64_t j = 0; j < d; j += nr)
+            k->product_tile(
+                rows, vlm_min(nr, d - j), high, p_rows, t->values + j * KEY_BLOCK, t->o + row * d + j, d, 1);
+}
+
+void vlm_attention_queries(
+    const vlm_kernels *k, const vlm_attention *a, int64_t first, int64_t end, float *scratch) {
+    int64_t d = a->head_size, nr = k->tile_columns, positions = end - first, rows = positions * a->group;
+    task t = {.k = k, .a = a, .first = first, .positions = positions};
+    t.q = scratch;
+    t.o = t.q + rows * d;
+    t.maximum = t.o + rows * d;
+    t.sum = t.maximum + rows;
+    t.keys = t.sum + rows;
+    t.values = t.keys + panels(KEY_BLOCK, k) * nr * d;
+    t.scores = t.values + KEY_BLOCK * panels(d, k) * nr;
+
+    int64_t low = a->keys, high = 0;
+    for (int64_t i = first; i < end; i++) {
+        visible v = keys_of(a, i);
+        if (v.end <= v.first) continue;
+        low = vlm_min(low, v.first);
+        high = vlm_max(high, v.end);
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t head = r / positions;
+        k->scale(d, a->scale * LOG2_E, a->q + position_of(&t, r) * a->ldq + head * d, t.q + r * d);
+        t.maximum[r] = NO_KEY;
+        t.sum[r] = 0;
+    }
+    memset(t.o, 0, (size_t)(rows * d) * 4);
+
+    int direct = rows <= DIRECT_ROWS;
+    // Blocks start at multiples of KEY_BLOCK whatever the task, so that a row's sums do not depend on its neighbours.
+    for (int64_t block = low / KEY_BLOCK * KEY_BLOCK; block < high; block += KEY_BLOCK) {
+        int64_t length = vlm_min(KEY_BLOCK, high - block);
+        if (!direct) {
+            for (int64_t j = 0; j < length; j += nr)
+                k->pack_out_in(
+                    VLM_F32, vlm_min(nr, length - j), d, a->k + (block + j) * a->ldk, a->ldk, t.keys + j * d);
+            for (int64_t j = 0; j < d; j += nr)
+                k->pack_in_out(
+                    VLM_F32, vlm_min(nr, d - j), length, a->v + block * a->ldv + j, a->ldv, t.values + j * KEY_BLOCK);
+        }
+        for (int64_t row = 0; row < rows; row += k->tile_rows)
+            rows_by_block(&t, row, vlm_min(k->tile_rows, rows - row), block, length, direct);
+    }
+
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t head = r / positions, i = position_of(&t, r);
+        int seen = t.maximum[r] != NO_KEY;
+        k->scale(d, seen ? 1 / t.sum[r] : 0, t.o + r * d, a->output + i * a->ldo + head * d);
+        if (a->log_sum_exp) a->log_sum_exp[head * a->ldl + i] = seen ? (t.maximum[r] + log2f(t.sum[r])) * LN_2 : -INFINITY;
+    }
+}

@@ -1,0 +1,39 @@
+// The kernel tables, and the choice among them by what the processor has.
+#include "families.h"
+
+#define VLM_TABLE(isa, ROWS, COLUMNS)                                                                                \
+    {                                                                                                                \
+        .name = #isa, .tile_rows = ROWS, .tile_columns = COLUMNS, .product_tile = vlm_product_tile_##isa,            \
+        .pack_out_in = vlm_pack_out_in_##isa, .pack_in_out = vlm_pack_in_out_##isa,                                  \
+        .product_dots = vlm_product_dots_##isa, .weighted_sum = vlm_weighted_sum_##isa,                              \
+        .finish_tile = vlm_finish_tile_##isa, .softmax = vlm_softmax_##isa,                                          \
+        .online_softmax = vlm_online_softmax_##isa, .layer_norm = vlm_layer_norm_##isa,                              \
+        .rms_norm = vlm_rms_norm_##isa, .activate = vlm_activate_##isa, .silu_gate = vlm_silu_gate_##isa,            \
+        .add_scaled = vlm_add_scaled_##isa, .scale = vlm_scale_##isa, .multiply = vlm_multiply_##isa,                \
+        .rotate_half = vlm_rotate_half_##isa, .widen = vlm_widen_##isa,                                              \
+    }
+
+static const vlm_kernels portable = VLM_TABLE(portable, VLM_TILE_ROWS_PORTABLE, VLM_TILE_COLUMNS_PORTABLE);
+
+const vlm_kernels *vlm_kernels_portable(void) { return &portable; }
+
+#if defined(VLM_X86) && defined(VLM_SIMD)
+static const vlm_kernels avx2 = VLM_TABLE(avx2, VLM_TILE_ROWS_AVX2, VLM_TILE_COLUMNS_AVX2);
+static const vlm_kernels avx512 = VLM_TABLE(avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512);
+
+const vlm_kernels *vlm_kernels_avx2(void) {
+    __builtin_cpu_init();
+    int has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    return has ? &avx2 : NULL;
+}
+
+const vlm_kernels *vlm_kernels_avx512(void) {
+    __builtin_cpu_init();
+    int has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return has && vlm_kernels_avx2() ? &avx512 : NULL;
+}
+#else
+const vlm_kernels *vlm_kernels_avx2(void) { return NULL; }
+const vlm_kernels *vlm_kernels_avx512(void) { return NULL; }
+#endif

@@ -1,0 +1,84 @@
+// Declarations shared by the files of this target: each family names its versions here, dispatch.c builds the tables.
+#ifndef VLM_FAMILIES_H
+#define VLM_FAMILIES_H
+
+#include "CKernels.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+#define VLM_X86 1
+#define VLM_AVX2 __attribute__((target("avx2,fma,f16c")))
+#define VLM_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#endif
+
+#define VLM_UNROLL _Pragma("clang loop unroll(full)")
+
+static inline int64_t vlm_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t vlm_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline size_t vlm_element_bytes(vlm_element type) { return type == VLM_F32 ? 4 : 2; }
+static inline const void *vlm_at(vlm_element type, const void *base, int64_t index) {
+    return (const char *)base + (size_t)index * vlm_element_bytes(type);
+}
+
+static inline float vlm_bits_float(uint32_t bits) {
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+static inline float vlm_half_float(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, fraction = h & 1023;
+    if (exponent == 31) return vlm_bits_float(sign | 0x7f800000u | fraction << 13);
+    if (exponent != 0) return vlm_bits_float(sign | (exponent + 112) << 23 | fraction << 13);
+    float subnormal = (float)fraction * 0x1p-24f;
+    return sign ? -subnormal : subnormal;
+}
+/// Element `i` of a stored array, widened; reads bytes, so any alignment will do.
+static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
+    if (type == VLM_F32) {
+        float f;
+        memcpy(&f, (const char *)base + 4 * i, 4);
+        return f;
+    }
+    uint16_t h;
+    memcpy(&h, (const char *)base + 2 * i, 2);
+    return type == VLM_BF16 ? vlm_bits_float((uint32_t)h << 16) : vlm_half_float(h);
+}
+
+#define VLM_DECLARE_FAMILIES(isa)                                                                                    \
+    void vlm_product_tile_##isa(                                                                                     \
+        int64_t, int64_t, int64_t, const float *const *, const float *, float *, int64_t, int);                      \
+    void vlm_pack_out_in_##isa(vlm_element, int64_t, int64_t, const void *, int64_t, float *);                       \
+    void vlm_pack_in_out_##isa(vlm_element, int64_t, int64_t, const void *, int64_t, float *);                       \
+    void vlm_product_dots_##isa(                                                                                     \
+        vlm_element, int64_t, int64_t, int64_t, const float *, int64_t, const void *, int64_t, float *, int64_t);    \
+    void vlm_weighted_sum_##isa(int64_t, int64_t, const float *, const float *, int64_t, float *);                   \
+    void vlm_finish_tile_##isa(int64_t, int64_t, float *, int64_t, const float *, vlm_activation);                   \
+    void vlm_softmax_##isa(int64_t, float *);                                                                        \
+    float vlm_online_softmax_##isa(int64_t, float *, float *, float *);                                              \
+    void vlm_layer_norm_##isa(int64_t, const float *, const float *, const float *, float, float *);                 \
+    void vlm_rms_norm_##isa(int64_t, const float *, const float *, float, float *);                                  \
+    void vlm_activate_##isa(vlm_activation, int64_t, const float *, float *);                                        \
+    void vlm_silu_gate_##isa(int64_t, const float *, const float *, float *);                                        \
+    void vlm_add_scaled_##isa(int64_t, const float *, float, const float *, float *);                                \
+    void vlm_scale_##isa(int64_t, float, const float *, float *);                                                    \
+    void vlm_multiply_##isa(int64_t, const float *, const float *, float *);                                         \
+    void vlm_rotate_half_##isa(int64_t, const float *, const float *, const float *, float *);                       \
+    void vlm_widen_##isa(vlm_element, int64_t, const void *, float *);
+
+VLM_DECLARE_FAMILIES(portable)
+#if defined(VLM_X86) && defined(VLM_SIMD)
+VLM_DECLARE_FAMILIES(avx2)
+VLM_DECLARE_FAMILIES(avx512)
+#endif
+
+enum {
+    VLM_TILE_ROWS_PORTABLE = 4,
+    VLM_TILE_COLUMNS_PORTABLE = 8,
+    VLM_TILE_ROWS_AVX2 = 6,
+    VLM_TILE_COLUMNS_AVX2 = 16,
+    VLM_TILE_ROWS_AVX512 = 12,
+    VLM_TILE_COLUMNS_AVX512 = 32,
+};
+
+#endif

@@ -1,0 +1,231 @@
+// SIMD kernels over plain pointers: no allocation, no threads, no state but the dispatch tables.
+//
+// Every micro-kernel exists as portable C (the oracle in tests and the fallback at run time) and as AVX2 and
+// AVX-512 forms; a `vlm_kernels` table holds one complete set. Drivers at the end of this file (matrix product,
+// im2win convolution, FlashAttention-2) are written once and reach micro-kernels through the table they are given.
+//
+// Legend: M rows, N columns, K depth; T positions; D width; H heads; d head size. Row-major throughout; `ld*` is
+// the distance between rows in elements. Pointers need only the alignment of their element.
+#ifndef CKERNELS_H
+#define CKERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Element type of a weight as it is stored; arithmetic is float32 throughout.
+typedef enum vlm_element { VLM_F32 = 0, VLM_BF16 = 1, VLM_F16 = 2 } vlm_element;
+
+typedef enum vlm_activation {
+    VLM_IDENTITY = 0,
+    VLM_GELU = 1,        // x/2 (1 + erf(x/sqrt 2))
+    VLM_QUICK_GELU = 2,  // x sigmoid(1.702 x)
+    VLM_SILU = 3,        // x sigmoid(x)
+} vlm_activation;
+
+/// How a weight lies in memory: `VLM_OUT_IN` is [N][K] as a linear layer stores it, `VLM_IN_OUT` is [K][N].
+typedef enum vlm_layout { VLM_OUT_IN = 0, VLM_IN_OUT = 1 } vlm_layout;
+
+enum { VLM_MAX_TILE_ROWS = 16, VLM_MAX_TILE_COLUMNS = 64 };
+
+/// One complete set of micro-kernels for one instruction set.
+typedef struct vlm_kernels {
+    const char *name;  // "portable", "avx2", "avx512"
+
+    /// Register tile of `product_tile`: rows x columns.
+    int64_t tile_rows, tile_columns;
+
+    /// c[r][j] = (accumulate ? c[r][j] : 0) + sum_k a[r][k] panel[k][j] for r < rows <= tile_rows,
+    /// j < columns <= tile_columns. The panel is [depth][tile_columns]. Rows of A are given by pointer, so that they
+    /// may overlap (im2win). Each element sums over k in ascending order by fused multiply-add where the instruction
+    /// set has it, so the result does not depend on how rows and columns were split into tiles.
+    void (*product_tile)(
+        int64_t rows, int64_t columns, int64_t depth, const float *const *a, const float *panel, float *c, int64_t ldc,
+        int accumulate);
+
+    /// panel[k][j] = w[j][k] for j < columns, 0 for columns <= j < tile_columns; k < depth.
+    void (*pack_out_in)(
+        vlm_element type, int64_t columns, int64_t depth, const void *w, int64_t ldw, float *panel);
+
+    /// panel[k][j] = w[k][j] for j < columns, 0 for columns <= j < tile_columns; k < depth.
+    void (*pack_in_out)(
+        vlm_element type, int64_t columns, int64_t depth, const void *w, int64_t ldw, float *panel);
+
+    /// c[r][j] = sum_k a[r][k] w[j][k]: the form for few rows, which reads each weight once and packs nothing.
+    void (*product_dots)(
+        vlm_element type, int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t lda, const void *w,
+        int64_t ldw, float *c, int64_t ldc);
+
+    /// out[j] += sum_i weights[i] values[i][j], j < width.
+    void (*weighted_sum)(
+        int64_t count, int64_t width, const float *weights, const float *values, int64_t ldv, float *out);
+
+    /// c[r][j] = act(c[r][j] + bias[j]); bias may be NULL.
+    void (*finish_tile)(
+        int64_t rows, int64_t columns, float *c, int64_t ldc, const float *bias, vlm_activation activation);
+
+    /// x = softmax(x) over n values, n > 0.
+    void (*softmax)(int64_t n, float *x);
+
+    /// One step of the online softmax on base-2 scores: with m' = max(*maximum, max x), sets x = 2^(x - m'),
+    /// *sum = *sum 2^(m - m') + sum x, *maximum = m', and returns 2^(m - m').
+    float (*online_softmax)(int64_t n, float *x, float *maximum, float *sum);
+
+    /// y = (x - mean) / sqrt(variance + epsilon) * weight + bias; y may be x.
+    void (*layer_norm)(int64_t n, const float *x, const float *weight, const float *bias, float epsilon, float *y);
+
+    /// y = x / sqrt(mean(x^2) + epsilon) * weight; y may be x.
+    void (*rms_norm)(int64_t n, const float *x, const float *weight, float epsilon, float *y);
+
+    /// y = activation(x); y may be x.
+    void (*activate)(vlm_activation activation, int64_t n, const float *x, float *y);
+
+    /// y = silu(gate) * up; y may be either.
+    void (*silu_gate)(int64_t n, const float *gate, const float *up, float *y);
+
+    /// y = a + scale * b; y may be either.
+    void (*add_scaled)(int64_t n, const float *a, float scale, const float *b, float *y);
+
+    /// y = scale * x; y may be x.
+    void (*scale)(int64_t n, float scale, const float *x, float *y);
+
+    /// y = a * b; y may be either.
+    void (*multiply)(int64_t n, const float *a, const float *b, float *y);
+
+    /// Rotary embedding of one head, half-split pairs (j, j + d/2): y_j = x_j cos_j - x_{j+d/2} sin_j,
+    /// y_{j+d/2} = x_{j+d/2} cos_j + x_j sin_j, j < d/2. `cosine` and `sine` hold d/2 values; y may be x.
+    void (*rotate_half)(int64_t head_size, const float *x, const float *cosine, const float *sine, float *y);
+
+    /// Widens n stored values to float32.
+    void (*widen)(vlm_element type, int64_t n, const void *x, float *y);
+} vlm_kernels;
+
+/// The portable set: always there.
+const vlm_kernels *vlm_kernels_portable(void);
+/// The AVX2 + FMA + F16C set, or NULL where the processor lacks them.
+const vlm_kernels *vlm_kernels_avx2(void);
+/// The AVX-512 F/BW/DQ/VL set, or NULL where the processor lacks them.
+const vlm_kernels *vlm_kernels_avx512(void);
+
+/// Tells the processor that this thread is waiting in a loop.
+static inline void vlm_spin_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Matrix product
+
+typedef struct vlm_product {
+    int64_t rows, columns, depth;  // M, N, K
+    const float *a;                // [M][K]
+    int64_t lda;
+    const void *w;
+    vlm_element w_type;
+    vlm_layout w_layout;
+    int64_t ldw;
+    float *c;  // [M][N]
+    int64_t ldc;
+    const float *bias;  // [N] or NULL
+    vlm_activation activation;
+} vlm_product;
+
+/// Columns one task of `vlm_product_columns` should cover, so that a packed block of weights stays in the L2 cache.
+int64_t vlm_product_task_columns(const vlm_kernels *k);
+/// Floats of scratch that `vlm_product_columns` needs.
+size_t vlm_product_scratch(const vlm_kernels *k);
+/// Computes columns [first, end) of c = activation(a w + bias). `first` is a multiple of `tile_columns`.
+void vlm_product_columns(
+    const vlm_kernels *k, const vlm_product *p, int64_t first, int64_t end, float *scratch);
+
+// ---------------------------------------------------------------------------------------------------------------
+// im2win convolution (arXiv 2306.14320), NHWC, one image at a time
+
+typedef enum vlm_convolution_route {
+    VLM_IM2WIN = 0,   // window strip, then the product with overlapping rows
+    VLM_ROW_RUN = 1,  // no copy: one product per filter row straight from the input; needs padding 0
+    VLM_IM2COL = 2,   // every window stored whole: the oracle
+} vlm_convolution_route;
+
+typedef struct vlm_convolution {
+    int64_t channels, height, width;                // input, C, H, W
+    int64_t filters, filter_height, filter_width;   // Co, Hf, Wf
+    int64_t stride_height, stride_width;
+    int64_t padding_top, padding_left;              // zero rows/columns before the image
+    int64_t output_height, output_width;            // Ho, Wo; reads past the image are zero too
+} vlm_convolution;
+
+/// Floats of the window strip for `rows` output rows, rows x (W padded) x Hf x C with
+/// W padded = (Wo - 1) stride + Wf at least, the input width plus padding otherwise.
+int64_t vlm_im2win_row_floats(const vlm_convolution *c);
+/// Writes the windows of output rows [first, end): window[m][k][u][c] = input[m s + u - top][k - left][c].
+void vlm_im2win_rows(
+    const vlm_convolution *c, const float *input, int64_t first, int64_t end, float *window);
+/// Packs filters [Co][C][Hf][Wf] into panels [ceil(Co / tile_columns)][Hf Wf C][tile_columns] in the order the
+/// route reads: (v, u, c) for im2win, (u, v, c) for row runs and im2col.
+void vlm_convolution_pack(
+    const vlm_kernels *k, const vlm_convolution *c, vlm_convolution_route route, vlm_element type,
+    const void *filters, float *panels);
+/// Floats of scratch per task for `rows` output rows.
+size_t vlm_convolution_scratch(const vlm_convolution *c, vlm_convolution_route route, int64_t rows);
+/// Output rows [first, end) of the convolution, output [Ho][Wo][Co], bias [Co] or NULL.
+void vlm_convolution_rows(
+    const vlm_kernels *k, const vlm_convolution *c, vlm_convolution_route route, const float *input,
+    const float *panels, const float *bias, vlm_activation activation, int64_t first, int64_t end, float *scratch,
+    float *output);
+
+// ---------------------------------------------------------------------------------------------------------------
+// FlashAttention-2 (arXiv 2307.08691)
+
+/// One key/value head and the query heads that share it (grouped queries).
+typedef struct vlm_attention {
+    int64_t head_size;     // d
+    int64_t group;         // query heads per key/value head, G
+    int64_t queries, keys; // Nq, Nk
+    const float *q;        // query position i, head g of the group: q + i ldq + g d
+    int64_t ldq;
+    const float *k, *v;    // key j: k + j ldk
+    int64_t ldk, ldv;
+    float *output;         // as q
+    int64_t ldo;
+    float scale;           // usually 1/sqrt(d)
+    /// Visible keys of query i are [first_key[i], end_key[i]); NULL first_key means 0, NULL end_key means Nk.
+    const int64_t *first_key, *end_key;
+    /// Log-sum-exp of the scaled scores, [G][Nq] with row distance `ldl`, or NULL. -infinity for a row without keys.
+    float *log_sum_exp;
+    int64_t ldl;
+} vlm_attention;
+
+/// Query positions one task should cover.
+int64_t vlm_attention_task_queries(const vlm_attention *a);
+/// Floats of scratch that `vlm_attention_queries` needs for a task.
+size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a);
+/// Attention output of query positions [first, end), end - first <= task queries. A query without keys gives 0.
+void vlm_attention_queries(
+    const vlm_kernels *k, const vlm_attention *a, int64_t first, int64_t end, float *scratch);
+
+// ---------------------------------------------------------------------------------------------------------------
+// 8-bit image resampling with the fixed-point arithmetic of Pillow 10 (22 fractional bits, RGB interleaved)
+
+/// Taps of one axis: output i reads inputs [first[i], first[i] + count[i]) with weights
+/// weights[i * stride ...], each round(w 2^22).
+typedef struct vlm_resample_taps {
+    int64_t outputs, stride;
+    const int32_t *first, *count, *weights;
+} vlm_resample_taps;
+
+/// Rows [first, end) of the horizontal pass: input [rows][width][3] -> output [rows][taps.outputs][3].
+void vlm_resample_horizontal(
+    const vlm_resample_taps *taps, const uint8_t *input, int64_t width, int64_t first, int64_t end, uint8_t *output);
+/// Output rows [first, end) of the vertical pass: input [*][width][3] -> output [taps.outputs][width][3].
+void vlm_resample_vertical(
+    const vlm_resample_taps *taps, const uint8_t *input, int64_t width, int64_t first, int64_t end, uint8_t *output);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

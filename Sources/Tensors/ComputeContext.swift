@@ -1,0 +1,51 @@
+package import CKernels
+
+/// A set of kernels for one instruction set.
+public struct KernelSet: Sendable {
+    // A constant of the C library, so sharing the pointer is safe.
+    nonisolated(unsafe) package let table: UnsafePointer<vlm_kernels>
+
+    private init?(_ table: UnsafePointer<vlm_kernels>?) {
+        guard let table else { return nil }
+        self.table = table
+    }
+
+    nonisolated(unsafe) private static let tables: [UnsafePointer<vlm_kernels>?] = [
+        vlm_kernels_avx512(), vlm_kernels_avx2(), vlm_kernels_portable(),
+    ]
+
+    /// Every set this processor can run, fastest first; the portable one is always last.
+    public static let available: [KernelSet] = tables.compactMap(KernelSet.init)
+
+    /// The fastest set this processor can run.
+    public static let best: KernelSet = available[0]
+
+    /// "portable", "avx2" or "avx512".
+    public var name: String { String(cString: table.pointee.name) }
+}
+
+/// Where operations run: the kernels they reach and the threads they use.
+///
+/// It is bound to the current task, so that models read as mathematics:
+///
+///     ComputeContext(threads: 2).run { model(x) }
+public struct ComputeContext: Sendable {
+    /// The kernels that operations call.
+    public var kernels: KernelSet
+    /// The threads that operations share.
+    public var pool: WorkerPool
+
+    /// A context of its own, by default with the fastest kernels and a thread for every processor.
+    public init(kernels: KernelSet = .best, threads: Int? = nil) {
+        self.kernels = kernels
+        self.pool = WorkerPool(threads: threads)
+    }
+
+    /// The context of the current task.
+    @TaskLocal public static var current = ComputeContext()
+
+    /// Runs `body` with this context as the current one.
+    public func run<Result>(_ body: () throws -> Result) rethrows -> Result {
+        try Self.$current.withValue(self, operation: body)
+    }
+}

@@ -1,0 +1,30 @@
+
+/// The bytes behind one or more tensors: an allocation of its own, or a range of a memory-mapped file.
+///
+/// Invariant that makes `@unchecked Sendable` true: bytes are written only by the code that creates the storage, before
+/// the first tensor over it is handed out, and never afterwards.
+public final class TensorStorage: @unchecked Sendable {
+    let base: UnsafeMutableRawPointer
+    /// Size in bytes.
+    public let byteCount: Int
+    private let release: @Sendable () -> Void
+
+    /// Storage aligned to a cache line, contents undefined.
+    init(byteCount: Int) {
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: max(byteCount, 1), alignment: 64)
+        self.base = memory
+        self.byteCount = byteCount
+        self.release = { [address = UInt(bitPattern: memory)] in
+            UnsafeMutableRawPointer(bitPattern: address)?.deallocate()
+        }
+    }
+
+    /// A view of a mapped file, which lives as long as the view.
+    init(mapping file: MemoryMappedFile) {
+        self.base = UnsafeMutableRawPointer(mutating: file.base)
+        self.byteCount = file.byteCount
+        self.release = { _ = file }
+    }
+
+    deinit { release() }
+}

@@ -1,0 +1,128 @@
+import CKernels
+import Foundation
+import Synchronization
+
+/// A team of threads that runs the iterations of a loop in parallel.
+///
+/// Iterations are handed out by one atomic counter, so a busy neighbour does not stall the others. Each iteration must
+/// compute its own part of the result in a fixed way; then the result's bytes do not depend on the number of threads.
+/// Workers spin briefly for the next loop, then sleep.
+public final class WorkerPool: Sendable {
+    /// Threads that work on a loop, the calling one included.
+    public let threadCount: Int
+    private let team: Team
+
+    /// A pool with as many threads as asked for, at least 1; by default one per processor that is online.
+    public init(threads: Int? = nil) {
+        threadCount = max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)
+        team = Team(workers: threadCount - 1)
+    }
+
+    deinit { team.stop() }
+
+    /// Calls `body` with every index in `0..<count`, on all threads, and returns when all calls have returned.
+    ///
+    /// A loop that starts while another is running, inside it or on another thread, runs on its calling thread alone.
+    public func run(_ count: Int, _ body: (Int) -> Void) {
+        guard count > 1, team.workers > 0, team.run(count, body) else {
+            for index in 0..<max(count, 0) { body(index) }
+            return
+        }
+    }
+}
+
+/// The state that the calling thread and the workers share; it outlives the pool until the last worker has left.
+///
+/// Invariant that makes `@unchecked Sendable` true: `job` is written only by the holder of `gate` while no worker is
+/// active, and read by workers only between the generation they were woken for and their report to `active`.
+private final class Team: @unchecked Sendable {
+    private struct Job {
+        var count: Int
+        var body: (Int) -> Void
+    }
+
+    /// Rounds of waiting, about 20 microseconds, before a worker sleeps or the caller yields its processor.
+    private static let spins = 400
+
+    let workers: Int
+    private let gate = Mutex<Void>(())
+    private let condition = NSCondition()
+    private var job: Job?
+    private let next = Atomic<Int>(0)
+    private let generation = Atomic<Int>(0)
+    private let active = Atomic<Int>(0)
+    private let isStopping = Atomic<Bool>(false)
+
+    init(workers: Int) {
+        self.workers = workers
+        for _ in 0..<workers {
+            let thread = Thread { [self] in
+                var seen = 0
+                while takePart(&seen) {}
+            }
+            thread.stackSize = 1 << 20
+            thread.start()
+        }
+    }
+
+    /// Runs the loop on all threads; false, and nothing done, if another loop is running.
+    func run(_ count: Int, _ body: (Int) -> Void) -> Bool {
+        let ran: Void? = gate.withLockIfAvailable { _ in
+            withoutActuallyEscaping(body) { body in
+                job = Job(count: count, body: body)
+                next.store(0, ordering: .relaxed)
+                active.store(workers, ordering: .relaxed)
+                condition.withLock {
+                    generation.add(1, ordering: .releasing)
+                    condition.broadcast()
+                }
+                drain(count, body)
+                wait { active.load(ordering: .acquiring) == 0 }
+                job = nil
+            }
+        }
+        return ran != nil
+    }
+
+    func stop() {
+        condition.withLock {
+            isStopping.store(true, ordering: .releasing)
+            condition.broadcast()
+        }
+    }
+
+    private func drain(_ count: Int, _ body: (Int) -> Void) {
+        while true {
+            let index = next.add(1, ordering: .relaxed).oldValue
+            if index >= count { return }
+            body(index)
+        }
+    }
+
+    /// One turn of a worker: waits for the next loop, helps with it, reports. False when the pool is gone.
+    private func takePart(_ seen: inout Int) -> Bool {
+        for _ in 0..<Self.spins where !hasNews(since: seen) { vlm_spin_pause() }
+        if !hasNews(since: seen) {
+            condition.withLock {
+                while !hasNews(since: seen) { condition.wait() }
+            }
+        }
+        if isStopping.load(ordering: .acquiring) { return false }
+        seen += 1
+        if let job { drain(job.count, job.body) }
+        active.subtract(1, ordering: .releasing)
+        return true
+    }
+
+    private func hasNews(since seen: Int) -> Bool {
+        generation.load(ordering: .acquiring) != seen || isStopping.load(ordering: .acquiring)
+    }
+
+    private func wait(until isDone: () -> Bool) {
+        var turns = 0
+        while !isDone() {
+            turns += 1
+            if turns < Self.spins { vlm_spin_pause() } else { sched_yield() }
+        }
+    }
+}
