@@ -39,7 +39,7 @@ let package = Package(
         library("NeuralNetwork", ["Tensors"]),
         library("ModelFiles", ["Tensors"]),
         library("Tokenization", []),
-        library("VisionEncoder", ["CImageCodecs", "NeuralNetwork", "Tensors"]),
+        library("VisionEncoder", ["CImageCodecs", "CKernels", "NeuralNetwork", "Tensors"]),
         library("MQT", ["NeuralNetwork", "Tensors"]),
         library("LanguageDecoder", ["NeuralNetwork", "Tensors"]),
         library("PMoD", ["LanguageDecoder", "NeuralNetwork", "Tensors"]),

@@ -56,7 +56,7 @@ static void block(const vlm_kernels *k, const vlm_product *p, int64_t j, int64_t
 
 void vlm_product_columns(
     const vlm_kernels *k, const vlm_product *p, int64_t first, int64_t end, float *scratch) {
-    if (p->rows <= DOTS_ROWS && p->w_layout == VLM_OUT_IN && p->depth > 0) {
+    if (p->rows <= DOTS_ROWS && !p->row_invariant && p->w_layout == VLM_OUT_IN && p->depth > 0) {
         k->product_dots(
             p->w_type, p->rows, end - first, p->depth, p->a, p->lda, vlm_at(p->w_type, p->w, first * p->ldw), p->ldw,
             p->c + first, p->ldc);

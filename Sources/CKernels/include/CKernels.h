@@ -132,6 +132,8 @@ typedef struct vlm_product {
     int64_t ldc;
     const float *bias;  // [N] or NULL
     vlm_activation activation;
+    /// Nonzero: a row's sums must not depend on how many rows there are, so few rows take the packed form too.
+    int row_invariant;
 } vlm_product;
 
 /// Columns one task of `vlm_product_columns` should cover, so that a packed block of weights stays in the L2 cache.

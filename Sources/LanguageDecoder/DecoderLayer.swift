@@ -1,0 +1,25 @@
+public import NeuralNetwork
+public import Tensors
+
+/// What a layer needs to know about the tokens it is given, beside their hidden states.
+public struct DecoderStep {
+    /// The tokens' rotations, at their positions in the whole sequence.
+    public let rotations: Rotations
+    /// Tokens that a mixture-of-depths layer may skip; nil when there are none, as in decoding.
+    public let skippable: [Bool]?
+    /// Collector of intermediates.
+    public let trace: Trace?
+
+    /// A description of T tokens.
+    public init(rotations: Rotations, skippable: [Bool]?, trace: Trace?) {
+        self.rotations = rotations
+        self.skippable = skippable
+        self.trace = trace
+    }
+}
+
+/// A layer of a decoder: `[T, D]` -> `[T, D]`, adding its keys and values to the cache.
+public protocol DecoderLayer: Sendable {
+    /// The layer applied to T new tokens that follow those in `cache`.
+    func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues) -> Tensor
+}

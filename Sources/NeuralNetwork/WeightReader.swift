@@ -1,0 +1,91 @@
+public import Tensors
+
+/// Hands out the tensors of a checkpoint to the layers that are built from them, and remembers what was wrong.
+///
+/// A layer asks for what it needs and gets a tensor of the right shape in any case; `finish` then reports every tensor
+/// that was missing or of another shape at once, so that a person sees the whole list.
+public final class WeightReader {
+    private final class Findings {
+        var missing: [String] = []
+        var mismatched: [String] = []
+        var used: Set<String> = []
+    }
+
+    private let tensors: [String: Tensor]
+    private let prefix: String
+    private let findings: Findings
+
+    /// A reader of the given tensors.
+    public convenience init(_ tensors: [String: Tensor]) {
+        self.init(tensors, prefix: "", findings: Findings())
+    }
+
+    private init(_ tensors: [String: Tensor], prefix: String, findings: Findings) {
+        self.tensors = tensors
+        self.prefix = prefix
+        self.findings = findings
+    }
+
+    /// A reader of the tensors whose names go on after `name` and a dot.
+    public func scoped(_ name: String) -> WeightReader {
+        WeightReader(tensors, prefix: prefix + name + ".", findings: findings)
+    }
+
+    /// Whether a tensor of this name exists.
+    public func contains(_ name: String) -> Bool { tensors[prefix + name] != nil }
+
+    /// A weight in the type it is stored in, float32, bfloat16 or float16 (float64 is narrowed to float32).
+    /// - Parameter shape: what the model needs; the extents must agree.
+    public func matrix(_ name: String, _ shape: [Int]) -> Tensor {
+        let full = prefix + name
+        guard let tensor = tensors[full] else {
+            findings.missing.append(full)
+            return Tensor(repeating: 0, shape: shape)
+        }
+        findings.used.insert(full)
+        guard tensor.shape == shape, tensor.elementType.isFloatingPoint else {
+            findings.mismatched.append(
+                "\(full) is \(tensor.elementType.rawValue) \(tensor.shape), the configuration wants \(shape)")
+            return Tensor(repeating: 0, shape: shape)
+        }
+        return tensor.elementType == .float64 ? tensor.widened : tensor
+    }
+
+    /// A small weight widened to float32: a bias, a norm, an embedding that is added.
+    public func widened(_ name: String, _ shape: [Int]) -> Tensor { matrix(name, shape).widened }
+
+    /// A vector widened to float32.
+    public func vector(_ name: String, _ count: Int) -> Tensor { widened(name, [count]) }
+
+    /// Throws if anything that was asked for is missing or has another shape.
+    /// - Parameter source: the checkpoint's name for the message.
+    /// - Throws: `WeightError.unusable` with the complete lists.
+    public func finish(source: String) throws {
+        guard findings.missing.isEmpty, findings.mismatched.isEmpty else {
+            throw WeightError.unusable(
+                source: source, missing: findings.missing.sorted(), mismatched: findings.mismatched.sorted())
+        }
+    }
+
+    /// Names of tensors that no layer asked for.
+    public var unused: [String] { tensors.keys.filter { !findings.used.contains($0) }.sorted() }
+}
+
+/// What keeps a model from being built from a checkpoint.
+public enum WeightError: Error, Equatable, CustomStringConvertible {
+    /// Tensors are missing, or have another shape than the configuration says.
+    case unusable(source: String, missing: [String], mismatched: [String])
+
+    public var description: String {
+        switch self {
+        case .unusable(let source, let missing, let mismatched):
+            var lines = ["the weights in \(source) do not make the model its config.json describes"]
+            if !missing.isEmpty { lines.append("missing (\(missing.count)):" + Self.list(missing)) }
+            if !mismatched.isEmpty { lines.append("wrong shape or type (\(mismatched.count)):" + Self.list(mismatched)) }
+            lines.append("see what is there with: vlm inspect \(source)")
+            return lines.joined(separator: "\n")
+        }
+    }
+
+    private static func list(_ items: [String]) -> String { items.map { "\n    " + $0 }.joined() }
+}

@@ -1,0 +1,43 @@
+public import LanguageDecoder
+import NeuralNetwork
+public import Tensors
+
+/// A decoder layer that processes only some of the visual tokens, and reweights all of them.
+///
+/// Symmetric token reweighting (STRing): with w the router's weight, a processed visual token leaves as
+/// (h + attention) + w · feedForward, a skipped one as w · h; text is untouched. Kept tokens attend among themselves at
+/// their original positions, and only they enter the key/value cache. Without visual tokens, as in decoding, the layer
+/// is the plain one.
+///
+/// Source: p-MoD (arXiv 2412.04449), section 3; `ModLayer.forward` at 459f6df.
+public struct MixtureOfDepthsLayer: DecoderLayer {
+    let decoderLayer: LlamaDecoderLayer
+    let router: TokenRouter
+    /// Index of the layer, for the trace.
+    let index: Int
+
+    public func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues) -> Tensor {
+        guard let routed = step.skippable, routed.contains(true) else {
+            step.trace?.record("pmod.kept.\(index)", Tensor((0..<Int32(x.rows)).map { $0 }, shape: [x.rows]))
+            return decoderLayer(x, step, cache: cache)
+        }
+        let decision = router(x, routed: routed)
+        record(decision, to: step.trace)
+        let kept = decision.kept
+
+        // A text token's weight is 1 throughout.
+        let weights = zip(decision.weights, routed).map { $1 ? $0 : 1 }
+        let skipped = x.scaledRows(by: weights)                 // [T, D]; the rows of kept tokens are replaced below
+        if kept.isEmpty { return skipped }
+        let h = decoderLayer.attended(                          // [kept, D]
+            x.gatheredRows(kept), step.rotations.gathered(kept), cache: cache)
+        let branch = decoderLayer.feedForward(h).scaledRows(by: kept.map { weights[$0] })
+        return skipped.replacingRows(kept, with: h + branch)    // [T, D]
+    }
+
+    private func record(_ decision: TokenRouter.Decision, to trace: Trace?) {
+        guard let trace else { return }
+        trace.record("pmod.kept.\(index)", Tensor(decision.kept.map(Int32.init), shape: [decision.kept.count]))
+        trace.record("pmod.weight.\(index)", Tensor(decision.weights, shape: [1, decision.weights.count]))
+    }
+}

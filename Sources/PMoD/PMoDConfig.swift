@@ -1,0 +1,111 @@
+import Foundation
+
+/// The mixture-of-depths part of a p-MoD configuration.
+///
+/// Source: p-MoD (arXiv 2412.04449); repository MCG-NJU/p-MoD at 459f6df, `pmod_llava_llama.py`.
+public struct PMoDConfig: Sendable, Equatable {
+    /// Which layers skip tokens, and how many each keeps.
+    public var modTargetLayers: TargetLayers
+    /// Which tokens of the prompt may be skipped.
+    public var modTargetTokenType: TargetTokenType
+    /// Retention ratio of layers without decay; shift of the decay otherwise.
+    public var modRouterFactor: Double
+    /// How router logits become weights.
+    public var modWeightNorm: WeightNorm
+    /// Whether the router has a bias.
+    public var modBiasEnabled: Bool
+
+    /// The choice of layers, as `mod_target_layers` spells it.
+    public enum TargetLayers: Sendable, Equatable {
+        /// `shiftedcos_decay_MAX_MIN` or `shiftedlinear_decay_MAX_MIN`.
+        case decay(ProgressiveRatioDecay)
+        /// Layers 2...L-2.
+        case deepAll
+        /// Layers 2...L-1.
+        case deepAllIncludeLast
+        /// The odd layers.
+        case interleave
+    }
+
+    /// The choice of tokens, as `mod_target_token_type` spells it.
+    public enum TargetTokenType: String, Sendable, Equatable {
+        /// Every image token, line breaks included.
+        case visionAll = "vision_all"
+        /// Only the high-resolution tiles, not the whole-image view.
+        case visionHighResolution = "vision_hr"
+        /// Text too.
+        case all
+    }
+
+    /// The retention ratio of each of `layerCount` layers; nil for plain layers.
+    public func retentionRatios(layerCount: Int) -> [Double?] {
+        (0..<layerCount).map { layer in
+            switch modTargetLayers {
+            case .decay(let decay): decay.ratio(layer: layer, factor: modRouterFactor)
+            case .deepAll: (2..<max(2, layerCount - 1)).contains(layer) ? modRouterFactor : nil
+            case .deepAllIncludeLast: layer >= 2 ? modRouterFactor : nil
+            case .interleave: layer % 2 == 1 ? modRouterFactor : nil
+            }
+        }
+    }
+}
+
+extension PMoDConfig: Decodable {
+    private enum Key: String, CodingKey {
+        case modTargetLayers = "mod_target_layers"
+        case modTargetTokenType = "mod_target_token_type"
+        case modRouterFactor = "mod_router_factor"
+        case modWeightNorm = "mod_weight_norm"
+        case modBiasEnabled = "mod_bias_enabled"
+    }
+
+    /// Reads the `mod_*` keys of a `config.json`.
+    /// - Throws: `PMoDConfigError.unsupported` for a spelling the reference does not know either.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: Key.self)
+        modRouterFactor = try values.decodeIfPresent(Double.self, forKey: .modRouterFactor) ?? 0.5
+        guard modRouterFactor.isFinite, (0...1).contains(modRouterFactor) else {
+            throw PMoDConfigError.unsupported(key: "mod_router_factor", value: "\(modRouterFactor)", supported: "0...1")
+        }
+        modBiasEnabled = try values.decodeIfPresent(Bool.self, forKey: .modBiasEnabled) ?? false
+        modTargetLayers = try TargetLayers(parsing: values.decode(String.self, forKey: .modTargetLayers))
+        modWeightNorm = try WeightNorm(parsing: values.decode(String.self, forKey: .modWeightNorm))
+        let type = try values.decodeIfPresent(String.self, forKey: .modTargetTokenType) ?? "vision_all"
+        guard let known = TargetTokenType(rawValue: type) else {
+            throw PMoDConfigError.unsupported(
+                key: "mod_target_token_type", value: type, supported: "vision_all, vision_hr or all")
+        }
+        modTargetTokenType = known
+    }
+}
+
+extension PMoDConfig.TargetLayers {
+    init(parsing text: String) throws {
+        switch text {
+        case "deep_all": self = .deepAll
+        case "deep_all_include_last": self = .deepAllIncludeLast
+        case "interleave": self = .interleave
+        default:
+            guard let decay = ProgressiveRatioDecay(parsing: text) else {
+                throw PMoDConfigError.unsupported(
+                    key: "mod_target_layers", value: text,
+                    supported: "shiftedcos_decay_MAX_MIN, shiftedlinear_decay_MAX_MIN, deep_all, "
+                        + "deep_all_include_last or interleave")
+            }
+            self = .decay(decay)
+        }
+    }
+}
+
+/// A mixture-of-depths configuration that cannot be computed.
+public enum PMoDConfigError: Error, Equatable, CustomStringConvertible {
+    /// The key's value is outside what is implemented.
+    case unsupported(key: String, value: String, supported: String)
+
+    public var description: String {
+        switch self {
+        case .unsupported(let key, let value, let supported):
+            "config.json: \(key) is \(value); p-MoD knows \(supported)"
+        }
+    }
+}

@@ -1,0 +1,37 @@
+import NeuralNetwork
+import Tensors
+
+/// Scores tokens and chooses those that a mixture-of-depths layer processes.
+public struct TokenRouter: Sendable {
+    let router: Linear
+    let weightNorm: WeightNorm
+    /// Share of the routed tokens that are processed.
+    let retentionRatio: Double
+
+    /// What the router decided for T tokens.
+    struct Decision {
+        /// Weight of each token; meaningful for routed tokens only.
+        var weights: [Float]
+        /// Indices of the tokens the layer processes, ascending.
+        var kept: [Int]
+    }
+
+    /// How many of `count` routed tokens are kept: the product is taken in float32 and truncated, as in the reference.
+    static func keptCount(of count: Int, ratio: Double) -> Int {
+        Int((Float(count) * Float(ratio)).rounded(.towardZero))
+    }
+
+    /// Scores `x` `[T, D]` and keeps every token that is not routed and the best-scored of those that are.
+    ///
+    /// Ranking uses the float32 logits, of which the weights are an increasing function; ties go to the lowest index
+    /// (the reference leaves their order open).
+    func callAsFunction(_ x: Tensor, routed: [Bool]) -> Decision {
+        let scores = router(x).floats                           // [T]
+        let logits = zip(scores, routed).map { $1 ? $0 : -Float.infinity }
+        let candidates = routed.indices.filter { routed[$0] }
+        let ranked = candidates.sorted { logits[$0] != logits[$1] ? logits[$0] > logits[$1] : $0 < $1 }
+        let chosen = Set(ranked.prefix(Self.keptCount(of: candidates.count, ratio: retentionRatio)))
+        return Decision(
+            weights: weightNorm(logits), kept: routed.indices.filter { !routed[$0] || chosen.contains($0) })
+    }
+}

@@ -1,0 +1,50 @@
+import CKernels
+
+/// a + b, element by element.
+public func + (a: Tensor, b: Tensor) -> Tensor {
+    elementwise(a, b) { kernels, n, a, b, y in kernels.add_scaled(n, a, 1, b, y) }
+}
+
+/// a · b, element by element.
+public func * (a: Tensor, b: Tensor) -> Tensor {
+    elementwise(a, b) { kernels, n, a, b, y in kernels.multiply(n, a, b, y) }
+}
+
+/// silu(gate) · up, the gated product of a LLaMA feed-forward layer.
+public func siluGated(_ gate: Tensor, _ up: Tensor) -> Tensor {
+    elementwise(gate, up) { kernels, n, a, b, y in kernels.silu_gate(n, a, b, y) }
+}
+
+private func elementwise(
+    _ a: Tensor, _ b: Tensor,
+    _ kernel: (vlm_kernels, Int64, UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void
+) -> Tensor {
+    precondition(a.shape == b.shape, "\(a.shape) and \(b.shape) differ")
+    let context = ComputeContext.current
+    let table = context.table
+    let (left, right) = (a.floatPointer, b.floatPointer)
+    let (result, y) = Tensor.uninitialized(shape: a.shape)
+    context.forEachRows(a.count, columns: 1) { range in
+        let start = range.lowerBound
+        kernel(table, Int64(range.count), left + start, right + start, y + start)
+    }
+    return result
+}
+
+extension Tensor {
+    /// Each row multiplied by its own factor.
+    /// - Parameter factors: one factor a row.
+    public func scaledRows(by factors: [Float]) -> Tensor {
+        precondition(factors.count == rows, "\(factors.count) factors for \(rows) rows")
+        let context = ComputeContext.current
+        let table = context.table
+        let (x, columns) = (floatPointer, columns)
+        let (result, y) = Tensor.uninitialized(shape: shape)
+        context.forEachRows(rows, columns: columns) { range in
+            for row in range {
+                table.scale(Int64(columns), factors[row], x + row * columns, y + row * columns)
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,97 @@
+package import CKernels
+
+/// A function applied to every element of a product.
+public enum Activation: Sendable {
+    case identity
+    /// x/2 (1 + erf(x/√2)), the exact GELU.
+    case gelu
+    /// x sigmoid(1.702 x), CLIP's approximation.
+    case quickGELU
+    /// x sigmoid(x).
+    case silu
+
+    package var kernel: vlm_activation {
+        switch self {
+        case .identity: VLM_IDENTITY
+        case .gelu: VLM_GELU
+        case .quickGELU: VLM_QUICK_GELU
+        case .silu: VLM_SILU
+        }
+    }
+}
+
+/// How the weight of a product lies in memory.
+public enum WeightLayout: Sendable {
+    /// `[out, in]`, as linear layers store it: y = x wᵀ.
+    case outIn
+    /// `[in, out]`, as plain matrices are: y = x w.
+    case inOut
+}
+
+/// activation(x w + bias), the product of every row of `x` with a weight matrix.
+///
+/// The weight is read in the type it is stored in and widened to float32 in registers; nothing is kept.
+/// - Parameters:
+///   - x: float32 `[..., in]`.
+///   - weight: `[out, in]` or `[in, out]` by `layout`; float32, bfloat16 or float16.
+///   - bias: float32 `[out]`.
+///   - isRowInvariant: whether a row's bytes must be the same however many rows there are; the fastest form for few
+///     rows sums in another order.
+/// - Returns: float32 `[..., out]`.
+/// - Complexity: O(rows · in · out) multiply-adds.
+public func product(
+    _ x: Tensor, _ weight: Tensor, layout: WeightLayout = .outIn, bias: Tensor? = nil,
+    activation: Activation = .identity, isRowInvariant: Bool = false
+) -> Tensor {
+    let depth = x.columns
+    let (columns, inner) = layout == .outIn ? (weight.shape[0], weight.shape[1]) : (weight.shape[1], weight.shape[0])
+    precondition(weight.rank == 2 && inner == depth, "product of \(x.shape) with \(weight.shape), \(layout)")
+    precondition(bias == nil || bias?.count == columns, "bias \(bias?.shape ?? []) for \(columns) columns")
+
+    let (result, c) = Tensor.uninitialized(shape: x.shape.dropLast() + [columns])
+    var call = vlm_product(
+        rows: Int64(x.rows), columns: Int64(columns), depth: Int64(depth), a: x.floatPointer, lda: Int64(depth),
+        w: weight.rawPointer, w_type: weight.kernelElement, w_layout: layout == .outIn ? VLM_OUT_IN : VLM_IN_OUT,
+        ldw: Int64(weight.shape[1]), c: c, ldc: Int64(columns), bias: bias?.floatPointer,
+        activation: activation.kernel, row_invariant: isRowInvariant ? 1 : 0)
+    run(&call)
+    return result
+}
+
+/// Runs a product, its columns split over the threads of the current context.
+func run(_ call: inout vlm_product) {
+    let context = ComputeContext.current
+    let kernels = context.kernels.table
+    let columns = Int(call.columns)
+    let perTask = Int(vlm_product_task_columns(kernels))
+    let scratchFloats = vlm_product_scratch(kernels)
+    withUnsafePointer(to: call) { call in
+        context.pool.run((columns + perTask - 1) / perTask) { task in
+            let scratch = Scratch(scratchFloats)
+            let first = task * perTask
+            vlm_product_columns(
+                kernels, call, Int64(first), Int64(min(columns, first + perTask)), scratch.floats)
+        }
+    }
+}
+
+/// The plain product, the oracle of `product`.
+public func productReference(
+    _ x: Tensor, _ weight: Tensor, layout: WeightLayout = .outIn, bias: Tensor? = nil
+) -> Tensor {
+    let depth = x.columns
+    let columns = layout == .outIn ? weight.shape[0] : weight.shape[1]
+    let (a, w, b) = (x.floats, weight.floats, bias?.floats)
+    return Tensor(shape: x.shape.dropLast() + [columns]) { c in
+        for row in 0..<x.rows {
+            for j in 0..<columns {
+                var sum = 0.0
+                for k in 0..<depth {
+                    let weight = layout == .outIn ? w[j * depth + k] : w[k * columns + j]
+                    sum += Double(a[row * depth + k]) * Double(weight)
+                }
+                c[row * columns + j] = Float(sum + Double(b?[j] ?? 0))
+            }
+        }
+    }
+}

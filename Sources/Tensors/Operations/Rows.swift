@@ -1,0 +1,67 @@
+import CKernels
+
+extension Tensor {
+    /// The rows with the given indices, widened to float32: an embedding look-up, or the tokens a layer keeps.
+    /// - Parameter indices: rows of this `[N, D]` matrix, each in `0..<N`.
+    /// - Returns: float32 `[indices.count, D]`.
+    public func gatheredRows(_ indices: [Int]) -> Tensor {
+        precondition(indices.allSatisfy { 0 <= $0 && $0 < rows }, "a row index is outside 0..<\(rows)")
+        let context = ComputeContext.current
+        let table = context.table
+        let (element, source, columns) = (kernelElement, rawPointer, columns)
+        let rowBytes = columns * elementType.byteCount
+        let (result, y) = Tensor.uninitialized(shape: [indices.count, columns])
+        context.forEachRows(indices.count, columns: columns) { range in
+            for row in range {
+                table.widen(element, Int64(columns), source + indices[row] * rowBytes, y + row * columns)
+            }
+        }
+        return result
+    }
+
+    /// A copy of this matrix in which the given rows are those of `replacement`.
+    /// - Parameter indices: rows to replace, one for each row of `replacement`.
+    public func replacingRows(_ indices: [Int], with replacement: Tensor) -> Tensor {
+        precondition(indices.count == replacement.rows && columns == replacement.columns)
+        let (source, columns) = (replacement.floatPointer, columns)
+        let (result, y) = Tensor.uninitialized(shape: shape)
+        y.update(from: floatPointer, count: count)
+        for (row, index) in indices.enumerated() {
+            (y + index * columns).update(from: source + row * columns, count: columns)
+        }
+        return result
+    }
+
+    /// The rows of all parts, one part after the other, as `[Σ rows, D]` float32.
+    public static func concatenatingRows(_ parts: [Tensor]) -> Tensor {
+        precondition(!parts.isEmpty && parts.allSatisfy { $0.columns == parts[0].columns }, "parts differ in width")
+        let columns = parts[0].columns
+        let (result, y) = Tensor.uninitialized(shape: [parts.reduce(0) { $0 + $1.rows }, columns])
+        var row = 0
+        for part in parts {
+            (y + row * columns).update(from: part.floatPointer, count: part.count)
+            row += part.rows
+        }
+        return result
+    }
+
+    /// The elements widened to float32; the tensor itself if they are float32 already.
+    public var widened: Tensor {
+        if elementType == .float32 { return self }
+        if elementType == .float64 { return Tensor(floats, shape: shape) }
+        let (result, y) = Tensor.uninitialized(shape: shape)
+        ComputeContext.current.table.widen(kernelElement, Int64(count), rawPointer, y)
+        return result
+    }
+
+    /// Rows and columns of a float32 matrix exchanged.
+    public var transposed: Tensor {
+        precondition(rank == 2, "a matrix wanted, shape is \(shape)")
+        let (x, rows, columns) = (floatPointer, rows, columns)
+        let (result, y) = Tensor.uninitialized(shape: [columns, rows])
+        for row in 0..<rows {
+            for column in 0..<columns { y[column * rows + row] = x[row * columns + column] }
+        }
+        return result
+    }
+}

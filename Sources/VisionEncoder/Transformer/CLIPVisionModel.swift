@@ -1,0 +1,105 @@
+public import NeuralNetwork
+import Tensors
+
+/// The CLIP vision tower's configuration: `vision_config` of a whole CLIP model, or the file of the tower alone.
+///
+/// Source: CLIP (arXiv 2103.00020); defaults of Hugging Face's `CLIPVisionConfig`.
+public struct CLIPVisionConfig: Sendable, Equatable, Decodable {
+    /// The transformer's shape.
+    public let transformer: VisionTransformerConfig
+
+    private enum Key: String, CodingKey {
+        case visionConfig = "vision_config"
+        case hiddenSize = "hidden_size"
+        case intermediateSize = "intermediate_size"
+        case numHiddenLayers = "num_hidden_layers"
+        case numAttentionHeads = "num_attention_heads"
+        case numChannels = "num_channels"
+        case imageSize = "image_size"
+        case patchSize = "patch_size"
+        case layerNormEps = "layer_norm_eps"
+        case hiddenAct = "hidden_act"
+    }
+
+    /// Reads a configuration; keys that the file leaves out take Hugging Face's defaults.
+    /// - Throws: `VisionConfigError` for values this tower does not compute.
+    public init(from decoder: any Decoder) throws {
+        var values = try decoder.container(keyedBy: Key.self)
+        if values.contains(.visionConfig) {
+            values = try values.nestedContainer(keyedBy: Key.self, forKey: .visionConfig)
+        }
+        func extent(_ key: Key, _ standard: Int) throws -> Int {
+            let value = try values.decodeIfPresent(Int.self, forKey: key) ?? standard
+            guard (1...1 << 20).contains(value) else {
+                throw VisionConfigError.unsupported(key: key.rawValue, value: "\(value)", supported: "1...\(1 << 20)")
+            }
+            return value
+        }
+        let activation = try values.decodeIfPresent(String.self, forKey: .hiddenAct) ?? "quick_gelu"
+        let activations: [String: Activation] = ["quick_gelu": .quickGELU, "gelu": .gelu]
+        guard let hiddenAct = activations[activation] else {
+            throw VisionConfigError.unsupported(key: "hidden_act", value: activation, supported: "quick_gelu or gelu")
+        }
+        transformer = VisionTransformerConfig(
+            hiddenSize: try extent(.hiddenSize, 768), intermediateSize: try extent(.intermediateSize, 3072),
+            numHiddenLayers: try extent(.numHiddenLayers, 12),
+            numAttentionHeads: try extent(.numAttentionHeads, 12), numChannels: try extent(.numChannels, 3),
+            imageSize: try extent(.imageSize, 224), patchSize: try extent(.patchSize, 32),
+            layerNormEps: try values.decodeIfPresent(Float.self, forKey: .layerNormEps) ?? 1e-5,
+            hiddenAct: hiddenAct)
+        guard transformer.hiddenSize % transformer.numAttentionHeads == 0 else {
+            throw VisionConfigError.unsupported(
+                key: "num_attention_heads", value: "\(transformer.numAttentionHeads)",
+                supported: "a divisor of hidden_size \(transformer.hiddenSize)")
+        }
+        guard transformer.numChannels == 3, transformer.patchSize <= transformer.imageSize,
+            transformer.imageSize <= 1 << 14
+        else {
+            throw VisionConfigError.unsupported(
+                key: "num_channels, patch_size, image_size",
+                value: "\(transformer.numChannels), \(transformer.patchSize), \(transformer.imageSize)",
+                supported: "3 channels, a patch within the image, an image up to \(1 << 14) pixels")
+        }
+    }
+}
+
+extension VisionTransformer {
+    /// Reads a CLIP tower under the names of Hugging Face's `CLIPVisionModel`, misspelling included.
+    /// - Parameter weights: scoped to `vision_model`.
+    public init(clip config: VisionTransformerConfig, _ weights: WeightReader) {
+        let size = config.hiddenSize
+        let embeddings = weights.scoped("embeddings")
+        let geometry = Convolution2D.Geometry(
+            channels: config.numChannels, filters: size, filter: config.patchSize, stride: config.patchSize)
+        self.config = config
+        self.embeddings = PatchEmbedding(
+            convolution: Convolution2D(
+                geometry,
+                filters: embeddings.matrix(
+                    "patch_embedding.weight", [size, config.numChannels, config.patchSize, config.patchSize])),
+            classEmbedding: embeddings.vector("class_embedding", size),
+            positionEmbedding: embeddings.widened("position_embedding.weight", [config.patchCount + 1, size]))
+        preNorm = LayerNorm(weights.scoped("pre_layrnorm"), size: size, epsilon: config.layerNormEps)
+        blocks = (0..<config.numHiddenLayers).map {
+            VisionTransformerBlock(clip: config, weights.scoped("encoder.layers.\($0)"))
+        }
+    }
+}
+
+extension VisionTransformerBlock {
+    fileprivate init(clip config: VisionTransformerConfig, _ weights: WeightReader) {
+        let size = config.hiddenSize
+        func linear(_ name: String, _ inputs: Int, _ outputs: Int) -> Linear {
+            Linear(weights.scoped(name), inputs: inputs, outputs: outputs, hasBias: true)
+        }
+        layerNorm1 = LayerNorm(weights.scoped("layer_norm1"), size: size, epsilon: config.layerNormEps)
+        layerNorm2 = LayerNorm(weights.scoped("layer_norm2"), size: size, epsilon: config.layerNormEps)
+        selfAttn = VisionAttention(
+            qProj: linear("self_attn.q_proj", size, size), kProj: linear("self_attn.k_proj", size, size),
+            vProj: linear("self_attn.v_proj", size, size), outProj: linear("self_attn.out_proj", size, size),
+            numAttentionHeads: config.numAttentionHeads)
+        fc1 = linear("mlp.fc1", size, config.intermediateSize)
+        fc2 = linear("mlp.fc2", config.intermediateSize, size)
+        activation = config.hiddenAct
+    }
+}

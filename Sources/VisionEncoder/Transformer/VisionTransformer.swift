@@ -1,0 +1,76 @@
+public import NeuralNetwork
+public import Tensors
+
+/// A vision transformer: patch embedding, then pre-norm blocks of full attention and a two-layer perceptron.
+///
+/// What makes a family (CLIP, DINOv2, SigLIP) is its configuration and the names of its weights.
+///
+/// Source: ViT (arXiv 2010.11929); for CLIP, Hugging Face transformers 4.36.2, `modeling_clip.py`.
+public struct VisionTransformer: Sendable {
+    /// The tower's shape.
+    public let config: VisionTransformerConfig
+    let embeddings: PatchEmbedding
+    /// Norm before the first block; CLIP has one.
+    let preNorm: LayerNorm?
+    let blocks: [VisionTransformerBlock]
+
+    /// Hidden state `index` of a batch of images, where 0 is the input of the first block and L the output of the last.
+    ///
+    /// Only the blocks up to `index` are computed, and only the last state is kept; a trace makes all of them run.
+    /// - Parameters:
+    ///   - pixelValues: normalised images `[B, 3, S, S]`.
+    ///   - index: in 0...L, see `VisionTransformerConfig.hiddenStateIndex`.
+    ///   - trace: receives `vision.hidden.I` `[B, N + 1, D]` for I in 0...L.
+    /// - Returns: `[B, N + 1, D]`.
+    public func hiddenState(_ pixelValues: Tensor, at index: Int, trace: Trace? = nil) -> Tensor {
+        precondition((0...blocks.count).contains(index), "hidden state \(index) of \(blocks.count) blocks")
+        let images = pixelValues.shape[0]
+        let embedded = Tensor.concatenatingRows((0..<images).map { embeddings(pixelValues[$0]) })
+        var h = embedded.reshaped(to: [images, embedded.rows / images, embedded.columns])
+        if let preNorm { h = preNorm(h) }                       // [B, N + 1, D]
+        var selected = h
+        trace?.record("vision.hidden.0", h)
+        for (layer, block) in blocks.enumerated().prefix(trace == nil ? index : blocks.count) {
+            h = block(h)
+            trace?.record("vision.hidden.\(layer + 1)", h)
+            if layer + 1 == index { selected = h }
+        }
+        return selected
+    }
+}
+
+/// One pre-norm block.
+public struct VisionTransformerBlock: Sendable {
+    let layerNorm1: LayerNorm
+    let selfAttn: VisionAttention
+    let layerNorm2: LayerNorm
+    let fc1: Linear
+    let fc2: Linear
+    let activation: Activation
+
+    /// `[B, N, D]` -> `[B, N, D]`.
+    func callAsFunction(_ x: Tensor) -> Tensor {
+        let h = x + selfAttn(layerNorm1(x))
+        return h + fc2(fc1(layerNorm2(h), activation: activation))
+    }
+}
+
+/// Multi-head self-attention in which every token sees every token of its image.
+public struct VisionAttention: Sendable {
+    let qProj: Linear
+    let kProj: Linear
+    let vProj: Linear
+    let outProj: Linear
+    let numAttentionHeads: Int
+
+    /// `[B, N, D]` -> `[B, N, D]`.
+    func callAsFunction(_ x: Tensor) -> Tensor {
+        let (q, k, v) = (qProj(x), kProj(x), vProj(x))
+        let images = (0..<x.shape[0]).map { image in
+            attention(
+                queries: q[image], keys: k[image], values: v[image], heads: numAttentionHeads,
+                keyValueHeads: numAttentionHeads, mask: .full)
+        }
+        return outProj(Tensor.concatenatingRows(images).reshaped(to: x.shape))
+    }
+}

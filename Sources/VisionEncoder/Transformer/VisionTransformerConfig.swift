@@ -1,0 +1,66 @@
+public import Tensors
+
+/// The shape of a vision transformer, named as in the `config.json` of Hugging Face.
+public struct VisionTransformerConfig: Sendable, Equatable {
+    public var hiddenSize: Int
+    public var intermediateSize: Int
+    public var numHiddenLayers: Int
+    public var numAttentionHeads: Int
+    public var numChannels: Int
+    /// Side of the square image in pixels.
+    public var imageSize: Int
+    /// Side of a patch in pixels.
+    public var patchSize: Int
+    public var layerNormEps: Float
+    public var hiddenAct: Activation
+
+    /// Patches along one side.
+    public var gridSize: Int { imageSize / patchSize }
+    /// Number of patches, N.
+    public var patchCount: Int { gridSize * gridSize }
+
+    /// The hidden state that `mm_vision_select_layer` names: negative values count from the end, -1 being the output
+    /// of the last block.
+    /// - Throws: `VisionConfigError.unsupported` if there is no such state.
+    public func hiddenStateIndex(selectLayer: Int) throws -> Int {
+        let index = selectLayer < 0 ? numHiddenLayers + 1 + selectLayer : selectLayer
+        guard (0...numHiddenLayers).contains(index) else {
+            throw VisionConfigError.unsupported(
+                key: "mm_vision_select_layer", value: "\(selectLayer)",
+                supported: "\(-numHiddenLayers - 1)...\(numHiddenLayers) for a tower of \(numHiddenLayers) blocks")
+        }
+        return index
+    }
+}
+
+/// Which tokens of a hidden state are the image's features, as `mm_vision_select_feature` spells it.
+public enum FeatureSelection: String, Sendable {
+    /// The patches.
+    case patch
+    /// The class token, then the patches.
+    case classAndPatch = "cls_patch"
+
+    /// The features of hidden states `[B, N + 1, D]` with a class token in front: `[B, N, D]` or all of them.
+    public func callAsFunction(_ hiddenStates: Tensor) -> Tensor {
+        switch self {
+        case .classAndPatch: return hiddenStates
+        case .patch:
+            let (images, tokens, size) = (hiddenStates.shape[0], hiddenStates.shape[1], hiddenStates.shape[2])
+            return Tensor.concatenatingRows((0..<images).map { hiddenStates[$0][1..<tokens] })
+                .reshaped(to: [images, tokens - 1, size])
+        }
+    }
+}
+
+/// A tower configuration that cannot be computed.
+public enum VisionConfigError: Error, Equatable, CustomStringConvertible {
+    /// The key's value is outside what is implemented.
+    case unsupported(key: String, value: String, supported: String)
+
+    public var description: String {
+        switch self {
+        case .unsupported(let key, let value, let supported):
+            "vision tower: \(key) is \(value); supported: \(supported)"
+        }
+    }
+}
