@@ -1,12 +1,18 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-let swiftSettings: [SwiftSetting] = [
-    .swiftLanguageMode(.v6),
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-]
+// Warnings are errors where the project is tested, not where somebody builds it with a newer compiler.
+let isStrict = Context.environment["CI"] != nil
+
+let swiftSettings: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+    ] + (isStrict ? [.treatAllWarnings(as: .error)] : [])
+
+let cSettings: [CSetting] = isStrict ? [.treatAllWarnings(as: .error)] : []
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
@@ -30,10 +36,11 @@ let package = Package(
         // Lower to higher; nothing imports upward (docs/reading-order.md).
         .target(
             name: "CKernels",
-            cSettings: [.define("_GNU_SOURCE")],
+            cSettings: cSettings,
             linkerSettings: [.linkedLibrary("m")]),
         .target(
             name: "CImageCodecs",
+            cSettings: cSettings,
             linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
         library("Tensors", ["CKernels"]),
         library("NeuralNetwork", ["Tensors"]),

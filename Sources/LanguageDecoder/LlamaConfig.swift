@@ -14,6 +14,25 @@ public struct LlamaConfig: Sendable, Equatable {
     /// Whether logits come from the embedding table.
     public var tieWordEmbeddings: Bool
 
+    /// A configuration with every value given.
+    public init(
+        vocabSize: Int, hiddenSize: Int, intermediateSize: Int, numHiddenLayers: Int, numAttentionHeads: Int,
+        numKeyValueHeads: Int, maxPositionEmbeddings: Int, rmsNormEps: Float, ropeTheta: Float,
+        ropeScalingFactor: Float, tieWordEmbeddings: Bool
+    ) {
+        self.vocabSize = vocabSize
+        self.hiddenSize = hiddenSize
+        self.intermediateSize = intermediateSize
+        self.numHiddenLayers = numHiddenLayers
+        self.numAttentionHeads = numAttentionHeads
+        self.numKeyValueHeads = numKeyValueHeads
+        self.maxPositionEmbeddings = maxPositionEmbeddings
+        self.rmsNormEps = rmsNormEps
+        self.ropeTheta = ropeTheta
+        self.ropeScalingFactor = ropeScalingFactor
+        self.tieWordEmbeddings = tieWordEmbeddings
+    }
+
     /// Size of one attention head, d.
     public var headSize: Int { hiddenSize / numAttentionHeads }
 }

@@ -18,7 +18,7 @@ public struct MixtureOfDepthsLayer: DecoderLayer {
 
     public func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues) -> Tensor {
         guard let routed = step.skippable, routed.contains(true) else {
-            step.trace?.record("pmod.kept.\(index)", Tensor((0..<Int32(x.rows)).map { $0 }, shape: [x.rows]))
+            step.trace?.record("pmod.kept.\(index)", Tensor(integers: Array(0..<x.rows), shape: [x.rows]))
             return decoderLayer(x, step, cache: cache)
         }
         let decision = router(x, routed: routed)
@@ -37,7 +37,8 @@ public struct MixtureOfDepthsLayer: DecoderLayer {
 
     private func record(_ decision: TokenRouter.Decision, to trace: Trace?) {
         guard let trace else { return }
-        trace.record("pmod.kept.\(index)", Tensor(decision.kept.map(Int32.init), shape: [decision.kept.count]))
+        trace.record("pmod.kept.\(index)", Tensor(integers: decision.kept, shape: [decision.kept.count]))
+        trace.record("pmod.router_logits.\(index)", Tensor(decision.scores, shape: [1, decision.scores.count]))
         trace.record("pmod.weight.\(index)", Tensor(decision.weights, shape: [1, decision.weights.count]))
     }
 }

@@ -10,6 +10,8 @@ public struct TokenRouter: Sendable {
 
     /// What the router decided for T tokens.
     struct Decision {
+        /// The router's output for every token.
+        var scores: [Float]
         /// Weight of each token; meaningful for routed tokens only.
         var weights: [Float]
         /// Indices of the tokens the layer processes, ascending.
@@ -32,6 +34,7 @@ public struct TokenRouter: Sendable {
         let ranked = candidates.sorted { logits[$0] != logits[$1] ? logits[$0] > logits[$1] : $0 < $1 }
         let chosen = Set(ranked.prefix(Self.keptCount(of: candidates.count, ratio: retentionRatio)))
         return Decision(
-            weights: weightNorm(logits), kept: routed.indices.filter { !routed[$0] || chosen.contains($0) })
+            scores: scores, weights: weightNorm(logits),
+            kept: routed.indices.filter { !routed[$0] || chosen.contains($0) })
     }
 }

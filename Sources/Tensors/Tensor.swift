@@ -52,10 +52,11 @@ extension Tensor {
         self.init(shape: shape) { $0.update(repeating: value) }
     }
 
-    /// An integer tensor of `values` in row-major order.
-    public init(_ values: [Int32], shape: [Int]) {
+    /// An int32 tensor of `values`, each within its range, in row-major order.
+    public init(integers values: [Int], shape: [Int]) {
         precondition(values.count == shape.reduce(1, *), "\(values.count) values cannot have shape \(shape)")
-        self.init(copying: values.withUnsafeBytes { Array($0) }, shape: shape, elementType: .int32)
+        let bytes = values.map(Int32.init).withUnsafeBytes { Array($0) }
+        self.init(copying: bytes, shape: shape, elementType: .int32)
     }
 
     /// A tensor over a copy of `bytes`, which hold its elements in row-major order.

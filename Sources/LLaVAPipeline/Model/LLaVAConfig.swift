@@ -1,0 +1,73 @@
+import Foundation
+public import LanguageDecoder
+public import PMoD
+
+/// The configuration of a LLaVA-style model, as the original LLaVA, MQT-LLaVA and p-MoD write it to `config.json`.
+public struct LLaVAConfig: Sendable, Equatable {
+    /// The decoder.
+    public var llama: LlamaConfig
+    /// The mixture of depths; nil for a dense decoder.
+    public var pmod: PMoDConfig?
+    /// Name or path of the vision tower; nil for a text-only model.
+    public var mmVisionTower: String?
+    /// Which hidden state of the tower the features are.
+    public var mmVisionSelectLayer: Int
+    /// `patch` or `cls_patch`.
+    public var mmVisionSelectFeature: String
+    /// `linear` or `mlpNx_gelu`; meaningless beside a query transformer.
+    public var mmProjectorType: String
+    /// `matry_query` for a Matryoshka query transformer, or nil.
+    public var queryAbstractorType: String?
+    /// Attention heads of the query transformer; the published code does not store them. Nil takes the tower's.
+    public var queryAbstractorNumHeads: Int?
+    /// Visual tokens the checkpoint was last run with; nil where the training script left a word there.
+    public var numVisualTokens: Int?
+    /// How the views of one image are put in sequence: `flat` or `spatial_unpad`.
+    public var mmPatchMergeType: String
+    /// Limit on the patches of the tiles of one image, in multiples of the tower's grid.
+    public var maxNumPatches: Int?
+    /// Longest spliced sequence a training row may have.
+    public var tokenizerModelMaxLength: Int?
+    /// Whether the weights are random, so that answers mean nothing.
+    public var isUntrained: Bool
+
+    /// Whether images are compressed by a query transformer, so that the number of visual tokens is free.
+    public var isElastic: Bool { queryAbstractorType != nil }
+}
+
+extension LLaVAConfig: Decodable {
+    private enum Key: String, CodingKey {
+        case mmVisionTower = "mm_vision_tower"
+        case mmVisionSelectLayer = "mm_vision_select_layer"
+        case mmVisionSelectFeature = "mm_vision_select_feature"
+        case mmProjectorType = "mm_projector_type"
+        case queryAbstractorType = "query_abstractor_type"
+        case queryAbstractorNumHeads = "query_abstractor_num_heads"
+        case numVisualTokens = "num_visual_tokens"
+        case mmPatchMergeType = "mm_patch_merge_type"
+        case maxNumPatches = "max_num_patches"
+        case tokenizerModelMaxLength = "tokenizer_model_max_length"
+        case modTargetLayers = "mod_target_layers"
+        case isUntrained = "untrained"
+    }
+
+    /// Reads a configuration; keys that are left out take the original code's defaults.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: Key.self)
+        llama = try LlamaConfig(from: decoder)
+        let hasPMoD = try values.decodeIfPresent(String.self, forKey: .modTargetLayers) != nil
+        pmod = hasPMoD ? try PMoDConfig(from: decoder) : nil
+        mmVisionTower = try values.decodeIfPresent(String.self, forKey: .mmVisionTower)
+        mmVisionSelectLayer = try values.decodeIfPresent(Int.self, forKey: .mmVisionSelectLayer) ?? -2
+        mmVisionSelectFeature = try values.decodeIfPresent(String.self, forKey: .mmVisionSelectFeature) ?? "patch"
+        mmProjectorType = try values.decodeIfPresent(String.self, forKey: .mmProjectorType) ?? "linear"
+        queryAbstractorType = try values.decodeIfPresent(String.self, forKey: .queryAbstractorType)
+        queryAbstractorNumHeads = try values.decodeIfPresent(Int.self, forKey: .queryAbstractorNumHeads)
+        // Stage 2 of MQT leaves "second_stage" here, which means any number while training and M afterwards.
+        numVisualTokens = try? values.decodeIfPresent(Int.self, forKey: .numVisualTokens)
+        mmPatchMergeType = try values.decodeIfPresent(String.self, forKey: .mmPatchMergeType) ?? "flat"
+        maxNumPatches = try values.decodeIfPresent(Int.self, forKey: .maxNumPatches)
+        tokenizerModelMaxLength = try values.decodeIfPresent(Int.self, forKey: .tokenizerModelMaxLength)
+        isUntrained = try values.decodeIfPresent(Bool.self, forKey: .isUntrained) ?? false
+    }
+}

@@ -1,0 +1,44 @@
+/// What keeps a model from loading or from answering.
+public enum LLaVAError: Error, Equatable, CustomStringConvertible {
+    /// A configuration value that is not implemented.
+    case unsupported(key: String, value: String, supported: String)
+    /// A file is not what the configuration says.
+    case malformed(path: String, reason: String)
+    /// The checkpoint has a tower by name only.
+    case missingVisionTower(name: String, checkpoint: String)
+    /// Images for a model without a vision tower.
+    case textOnly(checkpoint: String)
+    /// The prompt marks another number of images than there are.
+    case imageCount(placeholders: Int, images: Int)
+    /// A token id outside the vocabulary.
+    case tokenOutOfRange(id: Int, vocabSize: Int)
+    /// Nothing to answer.
+    case emptyPrompt
+    /// More tokens than the decoder was made for.
+    case tooLong(tokens: Int, limit: Int)
+    /// A model without a tokenizer was asked in words.
+    case missingTokenizer(checkpoint: String)
+
+    public var description: String {
+        switch self {
+        case .unsupported(let key, let value, let supported):
+            "config.json: \(key) is \(value); supported: \(supported)"
+        case .malformed(let path, let reason):
+            "\(path): \(reason)"
+        case .missingVisionTower(let name, let checkpoint):
+            "\(checkpoint) names the vision tower \(name) but does not hold its weights; give the directory of the tower with --vision-tower DIR"
+        case .textOnly(let checkpoint):
+            "\(checkpoint) has no vision tower, so it cannot look at an image; leave --image out or choose another model"
+        case .imageCount(let placeholders, let images):
+            "the prompt has \(placeholders) place\(placeholders == 1 ? "" : "s") for images, but \(images) \(images == 1 ? "was" : "were") given; write <image> (or -200 among ids) once for each image"
+        case .tokenOutOfRange(let id, let vocabSize):
+            "token \(id) is outside the vocabulary 0..<\(vocabSize)"
+        case .emptyPrompt:
+            "the question is empty; ask something, for example \"what is in the picture?\""
+        case .tooLong(let tokens, let limit):
+            "the sequence would be \(tokens) tokens long, the model was made for \(limit) (max_position_embeddings); ask for fewer visual tokens, a shorter question or a shorter answer"
+        case .missingTokenizer(let checkpoint):
+            "\(checkpoint) has no tokenizer.model, so questions in words cannot be read; add the file, or use --ids with vlm trace"
+        }
+    }
+}

@@ -1,0 +1,119 @@
+public import LanguageDecoder
+public import MQT
+public import NeuralNetwork
+public import Tensors
+public import VisionEncoder
+
+/// A vision-language model: tower, connector and decoder.
+///
+///     let features = model.encode(image)                       // [views, N, D], reusable across budgets
+///     let tokens = try model.visualTokens(from: features)      // [n, E]
+///     let prompt = try model.prompt(ids, images: [tokens])
+public struct LLaVAModel: Sendable {
+    /// The whole configuration.
+    public let config: LLaVAConfig
+    /// Where the checkpoint lies, for messages.
+    public let path: String
+    /// Sees images; nil for a text-only model.
+    public let vision: Vision?
+    /// Reads the prompt and writes the answer.
+    public let decoder: LlamaModel
+
+    /// The part of a model that sees.
+    public struct Vision: Sendable {
+        /// The vision transformer.
+        public let tower: VisionTransformer
+        /// Index of the hidden state that features come from.
+        public let hiddenStateIndex: Int
+        /// Which tokens of that state are features.
+        public let featureSelection: FeatureSelection
+        /// From features to the decoder's width.
+        public let connector: VisualConnector
+        /// Line break of LLaVA-NeXT, `[E]`.
+        public let imageNewline: Tensor?
+        /// How images are prepared.
+        public let imageProcessing: ImageProcessing
+    }
+
+    /// The features of one image, which any budget can be read from.
+    public struct Features: Sendable {
+        /// `[views, N, D]`.
+        public let tensor: Tensor
+        /// The image they come from.
+        public let image: ProcessedImage
+    }
+
+    /// The largest number of visual tokens a view can have, or nil if the number is fixed.
+    public var maximumVisualTokens: Int? {
+        guard case .queryTransformer(let transformer, _) = vision?.connector else { return nil }
+        return transformer.maximumTokens
+    }
+
+    /// A budget for this model; nil takes the one the checkpoint names, or the largest.
+    /// - Throws: `VisualTokenBudgetError` if the model cannot honour the number.
+    public func budget(_ requested: Int?) throws -> VisualTokenBudget? {
+        guard let maximum = maximumVisualTokens else {
+            if requested != nil { throw VisualTokenBudgetError.notElastic(model: path) }
+            return nil
+        }
+        return try VisualTokenBudget(requested ?? config.numVisualTokens ?? maximum, maximum: maximum)
+    }
+
+    /// Features of a processed image, independent of the budget.
+    /// - Parameter trace: receives `pixel_values`, `vision.hidden.I` and `vision.features`.
+    /// - Throws: `LLaVAError.textOnly` for a model without a tower.
+    public func encode(_ image: ProcessedImage, trace: Trace? = nil) throws -> Features {
+        guard let vision else { throw LLaVAError.textOnly(checkpoint: path) }
+        trace?.record("pixel_values", image.pixelValues)
+        let state = vision.tower.hiddenState(image.pixelValues, at: vision.hiddenStateIndex, trace: trace)
+        let features = vision.featureSelection(state)           // [views, N, D]
+        trace?.record("vision.features", features)
+        return Features(tensor: features, image: image)
+    }
+
+    /// The visual tokens of an image.
+    /// - Parameters:
+    ///   - budget: tokens for each view; nil for a model whose number is fixed.
+    ///   - trace: receives `visual_tokens` `[1, n, E]`.
+    public func visualTokens(
+        from features: Features, budget: VisualTokenBudget? = nil, trace: Trace? = nil
+    ) throws -> VisualTokens {
+        guard let vision else { throw LLaVAError.textOnly(checkpoint: path) }
+        let views = features.tensor.shape[0]
+        let tokens: VisualTokens
+        switch vision.connector {
+        case .queryTransformer(let transformer, let table):
+            let budget = try budget ?? VisualTokenBudget(transformer.maximumTokens, maximum: transformer.maximumTokens)
+            let perView = (0..<views).map { transformer(features.tensor[$0], budget: budget, table: table) }
+            tokens = Self.flat(Tensor.concatenatingRows(perView), views: views)
+        case .projector(let projector):
+            let projected = projector(features.tensor)          // [views, N, E]
+            if let merge = spatialMerge(views: views), let tiles = features.image.tileGrid {
+                tokens = merge(projected, tiles: tiles, imageSize: features.image.originalSize)
+            } else {
+                let size = projected.columns
+                tokens = Self.flat(projected.reshaped(to: [projected.count / size, size]), views: views)
+            }
+        }
+        trace?.record("visual_tokens", tokens.embeddings.reshaped(to: [1] + tokens.embeddings.shape))
+        return tokens
+    }
+
+    /// A prompt from token ids and the visual tokens of its images.
+    public func prompt(_ ids: [Int], images: [VisualTokens]) throws -> MultimodalPrompt {
+        try MultimodalPrompt(
+            ids: ids, images: images, embedTokens: decoder.embedTokens, target: config.pmod?.modTargetTokenType)
+    }
+
+    private func spatialMerge(views: Int) -> SpatialMerge? {
+        guard views > 1, let vision, let newline = vision.imageNewline else { return nil }
+        return SpatialMerge(
+            imageNewline: newline, gridSize: vision.tower.config.gridSize, maxNumPatches: config.maxNumPatches)
+    }
+
+    /// Tokens of all views one after the other; the first view shows the whole image.
+    private static func flat(_ embeddings: Tensor, views: Int) -> VisualTokens {
+        let perView = embeddings.rows / views
+        return VisualTokens(embeddings: embeddings, isHighResolution: (0..<embeddings.rows).map { $0 >= perView })
+    }
+}

@@ -1,0 +1,41 @@
+public import NeuralNetwork
+public import Tensors
+
+/// The connector of LLaVA-1.5 and p-MoD: each patch feature mapped to the decoder's width on its own.
+///
+/// Source: LLaVA 1.2.2, `multimodal_projector/builder.py`: `linear`, or `mlpNx_gelu` with exact GELU between N layers.
+public struct MultimodalProjector: Sendable {
+    let layers: [Linear]
+
+    /// Reads a projector of the given type.
+    /// - Parameter weights: scoped to the projector, `model.mm_projector` in a checkpoint.
+    /// - Throws: `LLaVAError.unsupported` for a type that is not known.
+    public init(_ weights: WeightReader, type: String, featureSize: Int, tokenSize: Int) throws {
+        if type == "linear" {
+            layers = [Linear(weights, inputs: featureSize, outputs: tokenSize, hasBias: true)]
+            return
+        }
+        guard let depth = Self.depth(ofMLP: type) else {
+            throw LLaVAError.unsupported(key: "mm_projector_type", value: type, supported: "linear or mlpNx_gelu")
+        }
+        // Linear layers at even indices of a sequence, activations between them.
+        layers = (0..<depth).map {
+            Linear(
+                weights.scoped("\(2 * $0)"), inputs: $0 == 0 ? featureSize : tokenSize, outputs: tokenSize,
+                hasBias: true)
+        }
+    }
+
+    private static func depth(ofMLP type: String) -> Int? {
+        guard type.hasPrefix("mlp"), type.hasSuffix("x_gelu") else { return nil }
+        let depth = Int(type.dropFirst(3).dropLast(6))
+        return depth.flatMap { (1...8).contains($0) ? $0 : nil }
+    }
+
+    /// `[..., D]` -> `[..., E]`.
+    public func callAsFunction(_ features: Tensor) -> Tensor {
+        var x = features
+        for layer in layers.dropLast() { x = layer(x, activation: .gelu) }
+        return layers[layers.count - 1](x)
+    }
+}

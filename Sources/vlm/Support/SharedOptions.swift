@@ -1,0 +1,126 @@
+import ArgumentParser
+import Foundation
+import LanguageDecoder
+import LLaVAPipeline
+import Tensors
+
+/// Which model, and on how many threads.
+struct ModelOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Directory of the model, as downloaded (default: $VLM_MODEL).",
+            discussion: "Original LLaVA layout: config.json, safetensors or pytorch_model*.bin, tokenizer.model.",
+            valueName: "dir"))
+    var model: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Directory of the vision tower, when the checkpoint does not hold it.", valueName: "dir"))
+    var visionTower: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A query_abstractor.bin or mm_projector.bin (or a directory with one) to put between tower and decoder.",
+            valueName: "path"))
+    var adapter: String?
+
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp(
+            "Override a key of config.json, for example image_aspect_ratio=square. May be repeated.",
+            valueName: "key=value"))
+    var overrides: [String] = []
+
+    @Option(help: ArgumentHelp("Threads to compute with (default: one for each processor).", valueName: "n"))
+    var threads: Int?
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads \(threads) is outside 1...1024")
+        }
+        for text in overrides where !text.contains("=") {
+            throw ValidationError("--set \(text): write KEY=VALUE")
+        }
+    }
+
+    /// The model's directory, from the flag or the environment.
+    func path() throws -> String {
+        if let path = model ?? ProcessInfo.processInfo.environment["VLM_MODEL"], !path.isEmpty { return path }
+        throw UsageError.message("no model given; use --model DIR or set VLM_MODEL")
+    }
+
+    /// How to load it.
+    var loadOptions: LoadOptions {
+        var options = LoadOptions()
+        options.visionTower = visionTower
+        options.adapter = adapter
+        options.configOverrides = overrides.map { text in
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            return (key: String(parts[0]), value: String(parts[1]))
+        }
+        return options
+    }
+
+    /// Where to compute.
+    var context: ComputeContext { ComputeContext(threads: threads) }
+}
+
+/// How long the answer may be and how its tokens are drawn.
+struct SamplingFlags: ParsableArguments {
+    @Option(help: ArgumentHelp("Longest answer in tokens.", valueName: "n"))
+    var maxTokens = 256
+
+    @Option(help: ArgumentHelp("Randomness; 0 always takes the most probable token.", valueName: "t"))
+    var temperature: Float = 0
+
+    @Option(help: ArgumentHelp("Draw from the most probable tokens that together have this probability.", valueName: "p"))
+    var topP: Float = 1
+
+    @Option(help: ArgumentHelp("Draw from this many of the most probable tokens.", valueName: "k"))
+    var topK: Int?
+
+    @Option(help: ArgumentHelp("Start of the random sequence; the same seed gives the same answer.", valueName: "n"))
+    var seed: UInt64 = 0
+
+    func validate() throws {
+        guard maxTokens >= 1 else { throw ValidationError("--max-tokens \(maxTokens): at least 1") }
+        guard temperature.isFinite, temperature >= 0 else {
+            throw ValidationError("--temperature \(temperature): a number from 0 up")
+        }
+        guard topP > 0, topP <= 1 else { throw ValidationError("--top-p \(topP): above 0, at most 1") }
+        if let topK, topK < 1 { throw ValidationError("--top-k \(topK): at least 1") }
+        if temperature == 0, topP != 1 || topK != nil {
+            throw ValidationError("--top-p and --top-k choose among random draws; add --temperature above 0")
+        }
+    }
+
+    var options: SamplingOptions {
+        SamplingOptions(temperature: temperature, topP: topP, topK: topK, seed: seed)
+    }
+}
+
+/// How the question is put into words the model was trained on.
+struct TemplateOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Conversation template, for example vicuna_v1 or llava_v1 (default: chosen from the model, and reported).",
+            valueName: "name"))
+    var template: String?
+}
+
+/// An image on the command line, with a budget of its own.
+struct ImageArgument: ExpressibleByArgument {
+    /// Path, or "-" for standard input.
+    var path: String
+    /// Visual tokens from `path@m`.
+    var visualTokens: Int?
+
+    init?(argument: String) {
+        path = argument
+        guard let at = argument.lastIndex(of: "@"), !FileManager.default.fileExists(atPath: argument),
+            let tokens = Int(argument[argument.index(after: at)...])
+        else { return }
+        path = String(argument[..<at])
+        visualTokens = tokens
+    }
+}

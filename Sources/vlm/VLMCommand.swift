@@ -1,0 +1,47 @@
+import ArgumentParser
+import Foundation
+
+/// The root of the command line.
+@main
+struct VLMCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "vlm",
+        abstract: "Ask questions about images, at any budget of visual tokens, on an ordinary CPU.",
+        discussion: """
+            The answer alone goes to standard output; notes, progress and timings go to standard error.
+            Exit codes: 0 done, 1 failed, 2 bad usage or a budget the model cannot honour, 130 interrupted.
+
+            EXAMPLES
+              vlm ask --model DIR --image photo.jpg "what is on the table?"
+              vlm ask --model DIR --image photo.jpg --visual-tokens 16 --json "how many cups?"
+              vlm chat --model DIR
+              vlm inspect DIR
+            """,
+        subcommands: [AskCommand.self, ChatCommand.self, InspectCommand.self, TraceCommand.self])
+
+    static func main() {
+        setvbuf(stdout, nil, _IOLBF, 0)
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch {
+            finish(with: error)
+        }
+    }
+
+    /// Prints what went wrong (or the help that was asked for) and ends with the exit code of the design.
+    private static func finish(with error: any Error) -> Never {
+        if let status = ExitStatus(error) {
+            Terminal.note("error: \(error)")
+            Foundation.exit(status.rawValue)
+        }
+        let code = exitCode(for: error)
+        let message = fullMessage(for: error)
+        if code == .success {
+            print(message)
+            Foundation.exit(0)
+        }
+        if !message.isEmpty { Terminal.note(message) }
+        Foundation.exit(code == .validationFailure ? ExitStatus.usage.rawValue : code.rawValue)
+    }
+}

@@ -1,0 +1,88 @@
+import Foundation
+import LanguageDecoder
+import NeuralNetwork
+import Tensors
+import TestSupport
+import Testing
+
+@Suite struct LlamaModelPropertyTests {
+    private static let config = LlamaConfig(
+        vocabSize: 50, hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 3, numAttentionHeads: 4,
+        numKeyValueHeads: 2, maxPositionEmbeddings: 128, rmsNormEps: 1e-5, ropeTheta: 10_000, ropeScalingFactor: 1,
+        tieWordEmbeddings: false)
+
+    private let model: LlamaModel = {
+        var weights = RandomWeights(seed: 21)
+        weights.llama(vocabulary: 50, size: 32, intermediate: 48, layers: 3, keyValueSize: 16)
+        return LlamaModel(config, WeightReader(weights.tensors))
+    }()
+
+    private let ids = (0..<40).map { ($0 * 17 + 3) % 50 }
+
+    /// Final hidden states of `ids` given in pieces of the given sizes.
+    private func states(inPieces sizes: [Int]) -> Tensor {
+        var cache = KVCache(Self.config)
+        var start = 0
+        let parts = sizes.map { size in
+            defer { start += size }
+            return model.hiddenStates(model.embedTokens(Array(ids[start..<start + size])), cache: &cache)
+        }
+        return Tensor.concatenatingRows(parts)
+    }
+
+    @Test("prefill in pieces equals prefill at once", arguments: [[20, 20], [1, 39], [39, 1], [7, 13, 3, 17]])
+    func pieces(sizes: [Int]) {
+        // The same sums in another order: a few roundings of values of order 1.
+        #expect(states(inPieces: sizes).distance(to: states(inPieces: [40])) < 2e-5)
+    }
+
+    @Test("decoding token by token with a cache equals a pass over everything")
+    func cached() {
+        #expect(states(inPieces: Array(repeating: 1, count: 40)).distance(to: states(inPieces: [40])) < 2e-5)
+    }
+
+    @Test("a later token does not change an earlier one")
+    func causality() {
+        var cache = KVCache(Self.config)
+        let all = model.hiddenStates(model.embedTokens(ids), cache: &cache)
+        var other = KVCache(Self.config)
+        let changed = model.hiddenStates(model.embedTokens(Array(ids.dropLast()) + [0]), cache: &other)
+        #expect(all[0..<39].bytes == changed[0..<39].bytes)
+        #expect(all[39].bytes != changed[39].bytes)
+    }
+
+    @Test("the cache knows its bytes")
+    func cacheBytes() {
+        var cache = KVCache(Self.config, capacity: 64)
+        #expect(cache.usedBytes == 0)
+        _ = model.hiddenStates(model.embedTokens(ids), cache: &cache)
+        #expect(cache.usedBytes == 3 * 2 * 40 * 16 * 4)
+        #expect(cache.allocatedBytes == 3 * 2 * 64 * 16 * 4)
+        #expect(cache.nextPosition == 40)
+    }
+
+    @Test("the bytes do not depend on the number of threads")
+    func threads() {
+        let results = [1, 2, 5].map { ComputeContext(threads: $0).run { states(inPieces: [30, 10]).bytes } }
+        #expect(results[0] == results[1] && results[0] == results[2])
+    }
+
+    @Test(
+        "a configuration that cannot be computed is refused by the key at fault",
+        arguments: [
+            (#""num_attention_heads": 5"#, "num_attention_heads"), (#""num_key_value_heads": 3"#, "num_key_value_heads"),
+            (#""hidden_act": "gelu""#, "hidden_act"), (#""vocab_size": -1"#, "vocab_size"),
+            (#""rope_scaling": {"type": "yarn", "factor": 2}"#, "rope_scaling.type"),
+            (#""num_hidden_layers": 1000000000"#, "num_hidden_layers"),
+        ])
+    func configurations(override: String, key: String) throws {
+        let base = #""vocab_size": 50, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4"#
+        let name = override.prefix { $0 != ":" }
+        let kept = base.components(separatedBy: ", ").filter { !$0.hasPrefix(name) }
+        let json = "{" + (kept + [override]).joined(separator: ", ") + "}"
+        let error = #expect(throws: LlamaConfigError.self) {
+            try JSONDecoder().decode(LlamaConfig.self, from: Data(json.utf8))
+        }
+        #expect(error?.description.contains(key) == true)
+    }
+}
