@@ -37,3 +37,18 @@ void vlm_resample_vertical(
         }
     }
 }
+
+void vlm_gather_pixels(
+    const uint8_t *input, int64_t start, int64_t row_step, int64_t column_step, int64_t columns, int64_t first,
+    int64_t end, uint8_t *output) {
+    for (int64_t r = first; r < end; r++) {
+        const uint8_t *pixel = input + (start + r * row_step) * 3;
+        uint8_t *out = output + r * columns * 3;
+        if (column_step == 1) {
+            memcpy(out, pixel, (size_t)columns * 3);
+            continue;
+        }
+        for (int64_t c = 0; c < columns; c++, pixel += column_step * 3, out += 3)
+            out[0] = pixel[0], out[1] = pixel[1], out[2] = pixel[2];
+    }
+}

@@ -227,6 +227,12 @@ void vlm_resample_horizontal(
 void vlm_resample_vertical(
     const vlm_resample_taps *taps, const uint8_t *input, int64_t width, int64_t first, int64_t end, uint8_t *output);
 
+/// output[r][c] = input[start + r row_step + c column_step] for r in [first, end), c < columns; everything counts pixels
+/// of three bytes. Turns, mirrors and crops.
+void vlm_gather_pixels(
+    const uint8_t *input, int64_t start, int64_t row_step, int64_t column_step, int64_t columns, int64_t first,
+    int64_t end, uint8_t *output);
+
 #ifdef __cplusplus
 }
 #endif

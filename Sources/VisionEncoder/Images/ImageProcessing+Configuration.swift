@@ -1,0 +1,48 @@
+import Foundation
+
+extension ImageProcessing {
+    /// The way that a model's `config.json` asks for by `image_aspect_ratio` and `image_grid_pinpoints`.
+    ///
+    /// Without `image_aspect_ratio` pictures are not padded, as in LLaVA. Values that LLaVA 1.2.2 does not know, which it would silently
+    /// treat as "square", are an error.
+    /// - Throws: `ImageError.configuration`.
+    public init(configuration bytes: [UInt8], file: String = "config.json") throws {
+        let object = try ConfigurationObject(bytes, file: file)
+        let key = "image_aspect_ratio"
+        switch object[key] {
+        case nil, .string("square"): self = .square
+        case .string("pad"): self = .pad
+        case .string("anyres"):
+            let expected = "a list of [width, height]"
+            guard let pinpoints = try object.value("image_grid_pinpoints", expected: expected, Self.pinpoints) else {
+                throw object.error("image_grid_pinpoints", expected: expected)
+            }
+            self = .anyResolution(pinpoints: pinpoints)
+        default: throw object.error(key, expected: "\"square\", \"pad\" or \"anyres\"")
+        }
+    }
+
+    /// Pinpoints given as a list, or as a string that holds a list the way Python writes it.
+    static func pinpoints(_ value: ConfigurationValue) -> [ImageSize]? {
+        switch value {
+        case .array(let pairs):
+            let sizes = pairs.compactMap(pinpoint)
+            return sizes.count == pairs.count && !sizes.isEmpty ? sizes : nil
+        case .string(let text):
+            let json = text.map { $0 == "(" ? "[" : $0 == ")" ? "]" : $0 }.filter { !$0.isWhitespace }
+            let list = String(json).replacing(",]", with: "]")
+            guard let list = try? JSONDecoder().decode(ConfigurationValue.self, from: Data(list.utf8)),
+                case .array = list
+            else { return nil }
+            return pinpoints(list)
+        default: return nil
+        }
+    }
+
+    private static func pinpoint(_ value: ConfigurationValue) -> ImageSize? {
+        guard case .array(let pair) = value, pair.count == 2, let width = pair[0].integer, let height = pair[1].integer,
+            (1...RGBImage.sideLimit).contains(width), (1...RGBImage.sideLimit).contains(height)
+        else { return nil }
+        return ImageSize(width: width, height: height)
+    }
+}
