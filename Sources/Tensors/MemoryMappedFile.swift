@@ -14,7 +14,8 @@ public final class MemoryMappedFile: @unchecked Sendable {
     /// Maps the file at `path`.
     /// - Throws: `TensorError.unreadable` with the system's reason.
     public init(path: String) throws {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // O_NONBLOCK: opening a named pipe must fail the test below, not wait for a writer.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw TensorError.unreadable(path: path, reason: Self.lastError()) }
         defer { close(descriptor) }
         var status = stat()

@@ -90,7 +90,7 @@ extension Tensor {
     }
 
     /// Bytes that a tensor of this shape takes, refusing negative extents and overflow.
-    private static func byteCount(named name: String, shape: [Int], elementType: ElementType) throws -> Int {
+    static func byteCount(named name: String, shape: [Int], elementType: ElementType) throws -> Int {
         var total = elementType.byteCount
         for extent in shape {
             let (product, overflow) = total.multipliedReportingOverflow(by: extent)

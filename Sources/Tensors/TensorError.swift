@@ -14,7 +14,7 @@ public enum TensorError: Error, Equatable, CustomStringConvertible {
         case .unreadable(let path, let reason):
             "cannot read \(path): \(reason)"
         case .outOfBounds(let name, let offset, let byteCount, let available):
-            "tensor \(name) takes bytes \(offset)..<\(offset + byteCount) of a file with \(available): the file is damaged or incomplete"
+            "tensor \(name) takes \(byteCount) bytes from offset \(offset) of a file with \(available): the file is damaged or incomplete"
         case .shape(let name, let expected, let got):
             "tensor \(name) has shape \(got), expected \(expected.map { $0 < 0 ? "any" : String($0) }): does config.json belong to these weights?"
         case .elementType(let name, let expected, let got):

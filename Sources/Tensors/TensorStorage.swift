@@ -7,6 +7,8 @@ public final class TensorStorage: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
     /// Size in bytes.
     public let byteCount: Int
+    /// Whether the bytes are a mapped file's.
+    let isMapped: Bool
     private let release: @Sendable () -> Void
 
     /// Storage aligned to a cache line, contents undefined.
@@ -14,6 +16,7 @@ public final class TensorStorage: @unchecked Sendable {
         let memory = UnsafeMutableRawPointer.allocate(byteCount: max(byteCount, 1), alignment: 64)
         self.base = memory
         self.byteCount = byteCount
+        self.isMapped = false
         self.release = { [address = UInt(bitPattern: memory)] in
             UnsafeMutableRawPointer(bitPattern: address)?.deallocate()
         }
@@ -23,6 +26,7 @@ public final class TensorStorage: @unchecked Sendable {
     init(mapping file: MemoryMappedFile) {
         self.base = UnsafeMutableRawPointer(mutating: file.base)
         self.byteCount = file.byteCount
+        self.isMapped = true
         self.release = { _ = file }
     }
 
