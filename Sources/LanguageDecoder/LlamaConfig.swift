@@ -39,34 +39,18 @@ public struct LlamaConfig: Sendable, Equatable {
 
 extension LlamaConfig: Decodable {
     private enum Key: String, CodingKey {
-        case vocabSize = "vocab_size"
-        case hiddenSize = "hidden_size"
-        case intermediateSize = "intermediate_size"
-        case numHiddenLayers = "num_hidden_layers"
-        case numAttentionHeads = "num_attention_heads"
-        case numKeyValueHeads = "num_key_value_heads"
-        case maxPositionEmbeddings = "max_position_embeddings"
-        case rmsNormEps = "rms_norm_eps"
-        case ropeTheta = "rope_theta"
-        case ropeScaling = "rope_scaling"
-        case tieWordEmbeddings = "tie_word_embeddings"
-        case hiddenAct = "hidden_act"
-        case attentionBias = "attention_bias"
-        case headDim = "head_dim"
+        case vocabSize, hiddenSize, intermediateSize, numHiddenLayers, numAttentionHeads, numKeyValueHeads
+        case maxPositionEmbeddings, rmsNormEps, ropeTheta, ropeScaling, tieWordEmbeddings
+        case hiddenAct, attentionBias, headDim
     }
 
     private struct RopeScaling: Decodable {
         var type: String?
         var ropeType: String?
         var factor: Float?
-
-        private enum CodingKeys: String, CodingKey {
-            case type, factor
-            case ropeType = "rope_type"
-        }
     }
 
-    /// Reads a configuration; keys that LLaMA leaves out take Hugging Face's defaults.
+    /// Reads a configuration whose keys were converted from snake case; keys that are left out take Hugging Face's defaults.
     /// - Throws: `LlamaConfigError` for values this decoder does not compute.
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: Key.self)
@@ -103,7 +87,7 @@ extension LlamaConfig: Decodable {
     }
 
     /// Largest extent that a configuration may name: far above any model, far below overflow.
-    private static let limit = 1 << 24
+    private static let limit = 1 << 20
 
     private func validate() throws {
         let extents = [

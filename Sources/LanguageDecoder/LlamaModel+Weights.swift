@@ -27,6 +27,17 @@ extension LlamaModel {
     }
 }
 
+extension LlamaConfig {
+    /// The tensors that fix all extents of a decoder, by name and shape.
+    /// - Parameter firstLayer: name of a plain layer's weights, `model.layers.0` unless the layer is wrapped.
+    public func anchors(firstLayer: String = "model.layers.0") -> [(name: String, shape: [Int])] {
+        [
+            ("model.embed_tokens.weight", [vocabSize, hiddenSize]),
+            ("\(firstLayer).mlp.gate_proj.weight", [intermediateSize, hiddenSize]),
+        ]
+    }
+}
+
 extension LlamaDecoderLayer {
     /// Reads a layer under the reader's prefix.
     public init(_ config: LlamaConfig, _ weights: WeightReader) {

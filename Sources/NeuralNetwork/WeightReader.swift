@@ -40,15 +40,39 @@ public final class WeightReader {
         let full = prefix + name
         guard let tensor = tensors[full] else {
             findings.missing.append(full)
-            return Tensor(repeating: 0, shape: shape)
+            return standIn(shape)
         }
         findings.used.insert(full)
         guard tensor.shape == shape, tensor.elementType.isFloatingPoint else {
             findings.mismatched.append(
                 "\(full) is \(tensor.elementType.rawValue) \(tensor.shape), the configuration wants \(shape)")
-            return Tensor(repeating: 0, shape: shape)
+            return standIn(shape)
         }
         return tensor.elementType == .float64 ? tensor.widened : tensor
+    }
+
+    /// Zeros of the wanted shape. `require` has bounded the extents by those of tensors that exist.
+    private func standIn(_ shape: [Int]) -> Tensor {
+        guard let zeros = Tensor.zeros(shape: shape) else { preconditionFailure("no address space for \(shape)") }
+        return zeros
+    }
+
+    /// Checks the tensors whose shapes fix all extents of a model, before anything is built from its configuration.
+    /// - Throws: `WeightError.unusable` if one of them is missing or has another shape.
+    public func require(_ shapes: [(name: String, shape: [Int])], source: String) throws {
+        let check = WeightReader(tensors, prefix: prefix, findings: Findings())
+        for (name, shape) in shapes {
+            let full = prefix + name
+            guard let tensor = tensors[full] else {
+                check.findings.missing.append(full)
+                continue
+            }
+            if tensor.shape != shape {
+                check.findings.mismatched.append(
+                    "\(full) is \(tensor.elementType.rawValue) \(tensor.shape), the configuration wants \(shape)")
+            }
+        }
+        try check.finish(source: source)
     }
 
     /// A small weight widened to float32: a bias, a norm, an embedding that is added.

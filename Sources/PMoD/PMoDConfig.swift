@@ -52,14 +52,10 @@ public struct PMoDConfig: Sendable, Equatable {
 
 extension PMoDConfig: Decodable {
     private enum Key: String, CodingKey {
-        case modTargetLayers = "mod_target_layers"
-        case modTargetTokenType = "mod_target_token_type"
-        case modRouterFactor = "mod_router_factor"
-        case modWeightNorm = "mod_weight_norm"
-        case modBiasEnabled = "mod_bias_enabled"
+        case modTargetLayers, modTargetTokenType, modRouterFactor, modWeightNorm, modBiasEnabled
     }
 
-    /// Reads the `mod_*` keys of a `config.json`.
+    /// Reads the `mod_*` keys of a `config.json`, converted from snake case.
     /// - Throws: `PMoDConfigError.unsupported` for a spelling the reference does not know either.
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: Key.self)

@@ -59,6 +59,15 @@ extension Tensor {
         self.init(copying: bytes, shape: shape, elementType: .int32)
     }
 
+    /// A float32 tensor of zeros that takes no memory until it is copied: what stands in for a weight that is missing.
+    /// Nil if the shape cannot be addressed.
+    public static func zeros(shape: [Int]) -> Tensor? {
+        guard let byteCount = try? byteCount(named: "", shape: shape, elementType: .float32),
+            let storage = TensorStorage(zeros: byteCount)
+        else { return nil }
+        return Tensor(shape: shape, elementType: .float32, storage: storage, byteOffset: 0)
+    }
+
     /// A tensor over a copy of `bytes`, which hold its elements in row-major order.
     public init(copying bytes: [UInt8], shape: [Int], elementType: ElementType) {
         precondition(bytes.count == shape.reduce(1, *) * elementType.byteCount, "\(bytes.count) bytes, shape \(shape)")

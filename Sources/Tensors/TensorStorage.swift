@@ -1,3 +1,5 @@
+import Foundation
+
 
 /// The bytes behind one or more tensors: an allocation of its own, or a range of a memory-mapped file.
 ///
@@ -28,6 +30,20 @@ public final class TensorStorage: @unchecked Sendable {
         self.byteCount = file.byteCount
         self.isMapped = true
         self.release = { _ = file }
+    }
+
+    /// Bytes that are all 0 and take no memory, however many they are; nil if the system has no address space for them.
+    init?(zeros byteCount: Int) {
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        guard let memory = mmap(nil, max(byteCount, 1), PROT_READ, flags, -1, 0), memory != MAP_FAILED else {
+            return nil
+        }
+        self.base = memory
+        self.byteCount = byteCount
+        self.isMapped = true
+        self.release = { [address = UInt(bitPattern: memory)] in
+            munmap(UnsafeMutableRawPointer(bitPattern: address), max(byteCount, 1))
+        }
     }
 
     deinit { release() }

@@ -17,10 +17,9 @@ struct VLMCommand: ParsableCommand {
               vlm chat --model DIR
               vlm inspect DIR
             """,
-        subcommands: [AskCommand.self, ChatCommand.self, InspectCommand.self, TraceCommand.self])
+        subcommands: [])
 
     static func main() {
-        setvbuf(stdout, nil, _IOLBF, 0)
         do {
             var command = try parseAsRoot()
             try command.run()

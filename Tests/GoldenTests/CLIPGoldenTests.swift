@@ -14,7 +14,7 @@ import Testing
         let report = GoldenReport(stage)
         for directory in stage.modelDirectories {
             let checkpoint = try CheckpointDirectory(path: stage.path(directory))
-            let config = try JSONDecoder().decode(CLIPVisionConfig.self, from: checkpoint.configData).transformer
+            let config = try checkpoint.decodeConfig(CLIPVisionConfig.self).transformer
             let reader = WeightReader(checkpoint.tensors)
             let tower = VisionTransformer(clip: config, reader.scoped("vision_model"))
             try reader.finish(source: directory)

@@ -33,7 +33,7 @@ import VisionEncoder
         _ model: LLaVAModel, _ stage: GoldenStage, _ data: [String: Tensor], _ report: GoldenReport, _ file: String
     ) throws {
         let images = try stage.formulaImages()
-        let features = try images.map { try model.encode(ProcessedImage(pixelValues: $0)) }
+        let features = try images.map { try model.encode(ProcessedImage(plain: $0)) }
         try report.check(file, "pixel_values", images[0])
         try report.check(file, "vision_features", features[0].tensor)
         for name in data.keys where name.hasSuffix("logits") {
@@ -63,7 +63,7 @@ import VisionEncoder
     ) throws {
         let picture = try #require(stage.files(ofKind: "image").first)
         let image = try RGBImage(contentsOf: stage.path(picture), orientation: .asStored)
-        let processed = try try #require(model.vision).imageProcessing.process(image)
+        let processed = try model.process(image)
         for name in data.keys where name.hasPrefix("pixel_values_s") {
             let step = try #require(Int(name.dropFirst("pixel_values_s".count)))
             try report.check(file, name, processed.pixelValues.subsampled(by: step))
@@ -88,7 +88,7 @@ import VisionEncoder
         let width = try #require(data["spliced_labels"]?.shape[1])
         let size = model.config.llama.hiddenSize
         let (m, limit) = try stage.trainingCase(file)
-        var features = try stage.formulaImages().map { try model.encode(ProcessedImage(pixelValues: $0)) }[...]
+        var features = try stage.formulaImages().map { try model.encode(ProcessedImage(plain: $0)) }[...]
         var (labels, mask, embeds): ([Int], [Int], [Float]) = ([], [], [])
         var results: [(logits: Tensor, labels: [Int])] = []
         for row in 0..<ids.shape[0] {
@@ -186,6 +186,14 @@ extension GoldenStage {
         let m = try #require(note.firstMatch(of: /m=(\d+)/).flatMap { Int($0.1) })
         let limit = try #require(note.firstMatch(of: /tokenizer_model_max_length=(\d+)/).flatMap { Int($0.1) })
         return (m, limit)
+    }
+}
+
+extension ProcessedImage {
+    /// Recorded pixel values of one view.
+    init(plain pixelValues: Tensor) {
+        let side = ImageSize(width: pixelValues.shape[3], height: pixelValues.shape[2])
+        self.init(pixelValues: pixelValues, originalSize: side, mode: .square, grid: ImageSize(width: 1, height: 1))
     }
 }
 

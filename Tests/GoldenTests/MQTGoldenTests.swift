@@ -41,7 +41,7 @@ import Testing
             let size = try #require(entry["tgt_size"]?.array).compactMap(\.int)
             let grid = PatchGrid(height: size[0], width: size[1])
             let budget = try VisualTokenBudget(try #require(entry["m"]?.int), maximum: maximum)
-            let x = try #require(data[try #require(entry["x"]?.string)])
+            let x = try #require(entry["x"]?.string.flatMap { data[$0] })
             try report.check(
                 file, try #require(entry["y"]?.string), transformer.batch(x, on: grid, budget: budget))
         }

@@ -65,7 +65,7 @@ import VisionEncoder
         for type in ["vision_all", "vision_hr", "all"] where data["\(key).mask_\(type)"] != nil {
             let other = try MultimodalPrompt(
                 ids: ids, images: [tokens], embedTokens: model.decoder.embedTokens,
-                target: try #require(PMoDConfig.TargetTokenType(rawValue: type)))
+                target: PMoDConfig.TargetTokenType(rawValue: type))
             try report.check(file, "\(key).mask_\(type)", mask(other))
         }
     }
@@ -79,10 +79,9 @@ import VisionEncoder
         let model = try stage.llava(directory)
         let note = stage.specification(file, "loss")?["meaning"]?.string ?? ""
         let key = try #require(note.firstMatch(of: /(\w+)\.pixel_values/).map { String($0.1) })
-        let source = try #require(try stage.files(ofKind: "data").first { try stage.tensors($0)["\(key).pixel_values"] != nil })
+        let pixelValues = try stage.files(ofKind: "data").compactMap { try stage.tensors($0)["\(key).pixel_values"] }.first
         let image = try ProcessedImage(
-            golden: try #require(try stage.tensors(source)["\(key).pixel_values"]), try #require(cases["info"]?[key]),
-            isPadded: false)
+            golden: try #require(pixelValues), try #require(cases["info"]?[key]), isPadded: false)
         let tokens = try model.visualTokens(from: try model.encode(image))
         let ids = try #require(data["input_ids"])
         let rows = try (0..<ids.shape[0]).map { row -> (logits: Tensor, labels: [Int]) in
@@ -111,7 +110,8 @@ extension ProcessedImage {
     init(golden pixelValues: Tensor, _ info: JSONValue, isPadded: Bool) throws {
         let size = try #require(info["image_size_w_h"]?.array).compactMap(\.int)
         let grid = try #require(info["grid_w_h"]?.array).compactMap(\.int)
-        self.init(
-            pixelValues: pixelValues, originalSize: (size[0], size[1]), tileGrid: isPadded ? nil : (grid[0], grid[1]))
+        let original = ImageSize(width: size[0], height: size[1])
+        let tiles = isPadded ? ImageSize(width: 1, height: 1) : ImageSize(width: grid[0], height: grid[1])
+        self.init(pixelValues: pixelValues, originalSize: original, mode: isPadded ? .pad : .square, grid: tiles)
     }
 }

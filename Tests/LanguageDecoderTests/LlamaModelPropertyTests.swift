@@ -80,8 +80,10 @@ import Testing
         let name = override.prefix { $0 != ":" }
         let kept = base.components(separatedBy: ", ").filter { !$0.hasPrefix(name) }
         let json = "{" + (kept + [override]).joined(separator: ", ") + "}"
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
         let error = #expect(throws: LlamaConfigError.self) {
-            try JSONDecoder().decode(LlamaConfig.self, from: Data(json.utf8))
+            try decoder.decode(LlamaConfig.self, from: Data(json.utf8))
         }
         #expect(error?.description.contains(key) == true)
     }

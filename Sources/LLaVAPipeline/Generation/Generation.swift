@@ -46,7 +46,8 @@ public struct Generation: ~Copyable {
         endTokens: Set<Int>, cache: consuming KVCache? = nil, keepsLogits: Bool = false, trace: Trace? = nil
     ) throws {
         let config = decoder.config
-        var cache = cache ?? KVCache(config, capacity: min(prompt.count + maximumTokens, config.maxPositionEmbeddings))
+        // Room for a usual answer at once; longer ones make the cache grow.
+        var cache = cache ?? KVCache(config, capacity: prompt.count + min(maximumTokens, 512))
         let length = cache.nextPosition + prompt.count
         guard length <= config.maxPositionEmbeddings else {
             throw LLaVAError.tooLong(tokens: length, limit: config.maxPositionEmbeddings)

@@ -37,21 +37,12 @@ public struct LLaVAConfig: Sendable, Equatable {
 
 extension LLaVAConfig: Decodable {
     private enum Key: String, CodingKey {
-        case mmVisionTower = "mm_vision_tower"
-        case mmVisionSelectLayer = "mm_vision_select_layer"
-        case mmVisionSelectFeature = "mm_vision_select_feature"
-        case mmProjectorType = "mm_projector_type"
-        case queryAbstractorType = "query_abstractor_type"
-        case queryAbstractorNumHeads = "query_abstractor_num_heads"
-        case numVisualTokens = "num_visual_tokens"
-        case mmPatchMergeType = "mm_patch_merge_type"
-        case maxNumPatches = "max_num_patches"
-        case tokenizerModelMaxLength = "tokenizer_model_max_length"
-        case modTargetLayers = "mod_target_layers"
-        case isUntrained = "untrained"
+        case mmVisionTower, mmVisionSelectLayer, mmVisionSelectFeature, mmProjectorType, mmPatchMergeType
+        case queryAbstractorType, queryAbstractorNumHeads, numVisualTokens, maxNumPatches, tokenizerModelMaxLength
+        case modTargetLayers, untrained
     }
 
-    /// Reads a configuration; keys that are left out take the original code's defaults.
+    /// Reads a configuration whose keys were converted from snake case; keys that are left out take the original code's defaults.
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: Key.self)
         llama = try LlamaConfig(from: decoder)
@@ -68,6 +59,6 @@ extension LLaVAConfig: Decodable {
         mmPatchMergeType = try values.decodeIfPresent(String.self, forKey: .mmPatchMergeType) ?? "flat"
         maxNumPatches = try values.decodeIfPresent(Int.self, forKey: .maxNumPatches)
         tokenizerModelMaxLength = try values.decodeIfPresent(Int.self, forKey: .tokenizerModelMaxLength)
-        isUntrained = try values.decodeIfPresent(Bool.self, forKey: .isUntrained) ?? false
+        isUntrained = try values.decodeIfPresent(Bool.self, forKey: .untrained) ?? false
     }
 }

@@ -1,6 +1,7 @@
 public import LanguageDecoder
 public import MQT
 public import NeuralNetwork
+import PMoD
 public import Tensors
 public import VisionEncoder
 
@@ -31,8 +32,10 @@ public struct LLaVAModel: Sendable {
         public let connector: VisualConnector
         /// Line break of LLaVA-NeXT, `[E]`.
         public let imageNewline: Tensor?
-        /// How images are prepared.
+        /// How images are fitted into the tower.
         public let imageProcessing: ImageProcessing
+        /// How views of them become pixel values.
+        public let imageProcessor: CLIPImageProcessor
     }
 
     /// The features of one image, which any budget can be read from.
@@ -57,6 +60,13 @@ public struct LLaVAModel: Sendable {
             return nil
         }
         return try VisualTokenBudget(requested ?? config.numVisualTokens ?? maximum, maximum: maximum)
+    }
+
+    /// An image as the tower takes it.
+    /// - Throws: `LLaVAError.textOnly` for a model without a tower, `ImageError` for an image it cannot take.
+    public func process(_ image: RGBImage) throws -> ProcessedImage {
+        guard let vision else { throw LLaVAError.textOnly(checkpoint: path) }
+        return try vision.imageProcessing(image, with: vision.imageProcessor)
     }
 
     /// Features of a processed image, independent of the budget.
@@ -88,8 +98,8 @@ public struct LLaVAModel: Sendable {
             tokens = Self.flat(Tensor.concatenatingRows(perView), views: views)
         case .projector(let projector):
             let projected = projector(features.tensor)          // [views, N, E]
-            if let merge = spatialMerge(views: views), let tiles = features.image.tileGrid {
-                tokens = merge(projected, tiles: tiles, imageSize: features.image.originalSize)
+            if let merge = spatialMerge(views: views) {
+                tokens = merge(projected, tiles: features.image.grid, imageSize: features.image.originalSize)
             } else {
                 let size = projected.columns
                 tokens = Self.flat(projected.reshaped(to: [projected.count / size, size]), views: views)

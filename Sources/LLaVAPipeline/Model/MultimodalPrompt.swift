@@ -1,5 +1,4 @@
-public import LanguageDecoder
-import NeuralNetwork
+public import NeuralNetwork
 public import PMoD
 public import Tensors
 

@@ -49,6 +49,13 @@ extension AnyResolution {
             featureHeight: map.height, featureWidth: map.width, originalWidth: original.width,
             originalHeight: original.height)
         let size = FeatureMapSize(height: kept.rows.count, width: kept.columns.count)
+        return Self.shrunkMapSize(size, patchesPerSide: patchesPerSide, maxNumPatches: maxNumPatches)
+    }
+
+    /// The size that a map above the limit of `maxNumPatches` tiles is reduced to; the map's own size below it.
+    public static func shrunkMapSize(
+        _ size: FeatureMapSize, patchesPerSide: Int, maxNumPatches: Int?
+    ) -> FeatureMapSize {
         guard let maxNumPatches, maxNumPatches > 0 else { return size }
         let limit = Double(maxNumPatches * patchesPerSide * patchesPerSide)
         let times = (Double(size.height * size.width) / limit).squareRoot()

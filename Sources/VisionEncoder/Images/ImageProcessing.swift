@@ -41,6 +41,14 @@ public struct ProcessedImage: Sendable {
     public let mode: ImageProcessing
     /// Tiles across and down; 1 x 1 without tiles.
     public let grid: ImageSize
+
+    /// Pixel values that were processed elsewhere, `[views, 3, side, side]`.
+    public init(pixelValues: Tensor, originalSize: ImageSize, mode: ImageProcessing, grid: ImageSize) {
+        self.pixelValues = pixelValues
+        self.originalSize = originalSize
+        self.mode = mode
+        self.grid = grid
+    }
 }
 
 extension CLIPImageProcessor {

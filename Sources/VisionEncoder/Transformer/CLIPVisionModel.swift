@@ -1,5 +1,5 @@
 public import NeuralNetwork
-import Tensors
+public import Tensors
 
 /// The CLIP vision tower's configuration: `vision_config` of a whole CLIP model, or the file of the tower alone.
 ///
@@ -9,19 +9,11 @@ public struct CLIPVisionConfig: Sendable, Equatable, Decodable {
     public let transformer: VisionTransformerConfig
 
     private enum Key: String, CodingKey {
-        case visionConfig = "vision_config"
-        case hiddenSize = "hidden_size"
-        case intermediateSize = "intermediate_size"
-        case numHiddenLayers = "num_hidden_layers"
-        case numAttentionHeads = "num_attention_heads"
-        case numChannels = "num_channels"
-        case imageSize = "image_size"
-        case patchSize = "patch_size"
-        case layerNormEps = "layer_norm_eps"
-        case hiddenAct = "hidden_act"
+        case visionConfig, hiddenSize, intermediateSize, numHiddenLayers, numAttentionHeads, numChannels, imageSize
+        case patchSize, layerNormEps, hiddenAct
     }
 
-    /// Reads a configuration; keys that the file leaves out take Hugging Face's defaults.
+    /// Reads a configuration whose keys were converted from snake case; keys that the file leaves out take Hugging Face's defaults.
     /// - Throws: `VisionConfigError` for values this tower does not compute.
     public init(from decoder: any Decoder) throws {
         var values = try decoder.container(keyedBy: Key.self)
@@ -83,6 +75,42 @@ extension VisionTransformer {
         blocks = (0..<config.numHiddenLayers).map {
             VisionTransformerBlock(clip: config, weights.scoped("encoder.layers.\($0)"))
         }
+    }
+}
+
+extension VisionTransformerConfig {
+    /// The shape of a CLIP tower by its tensors, for a checkpoint that holds the tower but not its configuration.
+    ///
+    /// The number of heads leaves no trace in the tensors; every published CLIP tower has heads of size 64.
+    /// - Parameter prefix: what stands before the names of `CLIPVisionModel`, `vision_model` included.
+    /// - Returns: nil if the tensors are not there or do not fit each other.
+    public init?(clipWeights tensors: [String: Tensor], prefix: String) {
+        guard let patch = tensors[prefix + ".embeddings.patch_embedding.weight"]?.shape, patch.count == 4,
+            let positions = tensors[prefix + ".embeddings.position_embedding.weight"]?.shape, positions.count == 2,
+            let intermediate = tensors[prefix + ".encoder.layers.0.mlp.fc1.weight"]?.shape, intermediate.count == 2
+        else { return nil }
+        let grid = Int(Double(max(0, positions[0] - 1)).squareRoot().rounded())
+        guard patch[2] == patch[3], patch[2] > 0, grid > 0, positions == [grid * grid + 1, patch[0]], patch[0] > 0,
+            patch[0] % 64 == 0
+        else { return nil }
+        let layerPrefix = prefix + ".encoder.layers."
+        let layers = Set(
+            tensors.keys.compactMap { name in
+                name.hasPrefix(layerPrefix) ? Int(name.dropFirst(layerPrefix.count).prefix { $0 != "." }) : nil
+            })
+        self.init(
+            hiddenSize: patch[0], intermediateSize: intermediate[0], numHiddenLayers: layers.count,
+            numAttentionHeads: patch[0] / 64, numChannels: patch[1], imageSize: grid * patch[2], patchSize: patch[2],
+            layerNormEps: 1e-5, hiddenAct: .quickGELU)
+    }
+
+    /// The tensors of a CLIP tower that fix all its extents, by name and shape.
+    public var clipAnchors: [(name: String, shape: [Int])] {
+        [
+            ("embeddings.patch_embedding.weight", [hiddenSize, numChannels, patchSize, patchSize]),
+            ("embeddings.position_embedding.weight", [patchCount + 1, hiddenSize]),
+            ("encoder.layers.0.mlp.fc1.weight", [intermediateSize, hiddenSize]),
+        ]
     }
 }
 

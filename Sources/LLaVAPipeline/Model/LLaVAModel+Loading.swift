@@ -1,0 +1,168 @@
+import Foundation
+import LanguageDecoder
+import ModelFiles
+import MQT
+import NeuralNetwork
+import PMoD
+import Tensors
+import VisionEncoder
+
+extension LLaVAModel {
+    /// Loads a checkpoint as it was downloaded; weights are mapped into memory and used in place.
+    ///
+    /// What is expanded beyond the files: norms, biases and position tables to float32, the patch filters to float32 in
+    /// the kernel's order, and the attention table of a query transformer.
+    /// - Parameter path: a directory in the original LLaVA layout, of a LLaMA decoder, or a file of weights in it.
+    /// - Throws: `CheckpointError`, `WeightError` with everything that is missing, `LLaVAError`, or the error of a
+    ///   configuration.
+    public static func load(from path: String, options: LoadOptions = LoadOptions()) throws -> LLaVAModel {
+        var checkpoint = try CheckpointFiles(path: path, options: options)
+        if case .convertedLLaVA = checkpoint.directory.layout {
+            throw LLaVAError.malformed(path: path, reason: "\(checkpoint.directory.layout)")
+        }
+        let config = try JSONFile.decode(
+            LLaVAConfig.self, from: checkpoint.configData, file: path + "/config.json")
+        try checkpoint.addAdapter(options.adapter)
+
+        let reader = WeightReader(checkpoint.tensors)
+        let isWrapped = config.pmod?.retentionRatios(layerCount: 1)[0] != nil
+        let firstLayer = isWrapped ? "model.layers.0.decoder_layer" : "model.layers.0"
+        try reader.require(config.llama.anchors(firstLayer: firstLayer), source: path)
+        let decoder =
+            if let pmod = config.pmod {
+                LlamaModel(config.llama, pmod: pmod, reader)
+            } else {
+                LlamaModel(config.llama, reader)
+            }
+        let vision = try config.mmVisionTower.map { name in
+            try Vision(config, checkpoint, reader, towerName: name, towerDirectory: options.visionTower)
+        }
+        try reader.finish(source: path)
+        return LLaVAModel(config: config, path: path, vision: vision, decoder: decoder)
+    }
+}
+
+/// A checkpoint with the caller's overrides applied.
+private struct CheckpointFiles {
+    let directory: CheckpointDirectory
+    let configData: Data
+    var tensors: [String: Tensor]
+
+    init(path: String, options: LoadOptions) throws {
+        directory = try CheckpointDirectory(path: path)
+        tensors = directory.tensors
+        configData = try ConfigOverrides.apply(options.configOverrides, to: directory.configData, path: path)
+    }
+
+    /// Adds the tensors of an adapter file, under the names of a whole checkpoint.
+    mutating func addAdapter(_ path: String?) throws {
+        guard let path else { return }
+        let adapter = try CheckpointDirectory(path: path)
+        guard case .adapter = adapter.layout else {
+            throw LLaVAError.malformed(path: path, reason: "holds \(adapter.layout), expected a query_abstractor or mm_projector")
+        }
+        for (name, tensor) in adapter.tensors {
+            // Whatever stands before the part's own name depends on the wrapper it was saved from.
+            for part in ["query_abstractor.", "mm_projector.", "image_newline"] {
+                guard let range = name.range(of: part) else { continue }
+                tensors["model." + name[range.lowerBound...]] = tensor
+            }
+        }
+    }
+}
+
+/// Values that replace those of a config.json.
+enum ConfigOverrides {
+    /// The configuration with the given keys replaced; a value is read as JSON, or else taken as a string.
+    static func apply(_ overrides: [(key: String, value: String)], to data: Data, path: String) throws -> Data {
+        if overrides.isEmpty { return data }
+        guard var object = try JSONSerialization.jsonObject(with: data) as? [String: Any] else {
+            throw LLaVAError.malformed(path: path, reason: "config.json is not an object")
+        }
+        for (key, value) in overrides {
+            object[key] = (try? JSONSerialization.jsonObject(with: Data(value.utf8), options: .fragmentsAllowed)) ?? value
+        }
+        return try JSONSerialization.data(withJSONObject: object)
+    }
+}
+
+extension LLaVAModel.Vision {
+    fileprivate init(
+        _ config: LLaVAConfig, _ checkpoint: CheckpointFiles, _ reader: WeightReader, towerName: String,
+        towerDirectory: String?
+    ) throws {
+        let files = try VisionTowerFiles(of: checkpoint.directory, named: towerName, in: towerDirectory)
+        try files.weights.require(files.config.clipAnchors, source: files.source)
+        tower = VisionTransformer(clip: files.config, files.weights)
+        try files.weights.finish(source: files.source)
+        hiddenStateIndex = try files.config.hiddenStateIndex(selectLayer: config.mmVisionSelectLayer)
+        guard let selection = FeatureSelection(rawValue: config.mmVisionSelectFeature) else {
+            throw LLaVAError.unsupported(
+                key: "mm_vision_select_feature", value: config.mmVisionSelectFeature, supported: "patch or cls_patch")
+        }
+        featureSelection = selection
+        imageProcessor = files.processor
+        imageProcessing = try ImageProcessing(
+            configuration: Array(checkpoint.configData), file: checkpoint.directory.path + "/config.json")
+        connector = try VisualConnector(config, checkpoint, reader, tower: files.config, selection)
+        imageNewline = try Self.newline(config, reader, imageProcessing, connector)
+    }
+
+    /// The line break of LLaVA-NeXT, where the configuration arranges tiles in space.
+    private static func newline(
+        _ config: LLaVAConfig, _ reader: WeightReader, _ processing: ImageProcessing, _ connector: VisualConnector
+    ) throws -> Tensor? {
+        switch (config.mmPatchMergeType, processing, connector) {
+        case ("flat", .anyResolution, .projector):
+            throw LLaVAError.unsupported(
+                key: "mm_patch_merge_type", value: "flat with image_aspect_ratio anyres", supported: "spatial_unpad with anyres")
+        case ("flat", _, _): return nil
+        case ("spatial_unpad", _, .projector): return reader.vector("model.image_newline", config.llama.hiddenSize)
+        default:
+            throw LLaVAError.unsupported(
+                key: "mm_patch_merge_type", value: config.mmPatchMergeType,
+                supported: "flat, or spatial_unpad beside a projector")
+        }
+    }
+}
+
+extension VisualConnector {
+    fileprivate init(
+        _ config: LLaVAConfig, _ checkpoint: CheckpointFiles, _ reader: WeightReader, tower: VisionTransformerConfig,
+        _ selection: FeatureSelection
+    ) throws {
+        guard let type = config.queryAbstractorType else {
+            self = .projector(
+                try MultimodalProjector(
+                    reader.scoped("model.mm_projector"), type: config.mmProjectorType, featureSize: tower.hiddenSize,
+                    tokenSize: config.llama.hiddenSize))
+            return
+        }
+        guard type == "matry_query", selection == .patch else {
+            throw LLaVAError.unsupported(
+                key: "query_abstractor_type", value: "\(type) on \(selection.rawValue) features",
+                supported: "matry_query on patch features")
+        }
+        let weights = reader.scoped("model.query_abstractor")
+        let queries = checkpoint.tensors["model.query_abstractor.query"]?.shape.first ?? 1
+        try weights.require(
+            [("query", [queries, tower.hiddenSize]), ("proj", [tower.hiddenSize, config.llama.hiddenSize])],
+            source: checkpoint.directory.path)
+        let side = Int(Double(queries).squareRoot().rounded())
+        guard queries > 0, side * side == queries else {
+            throw LLaVAError.unsupported(
+                key: "model.query_abstractor.query", value: "\(queries) rows", supported: "a square number of queries")
+        }
+        // The published code builds 16 heads for ViT-L/14, whose own attention has 16 too, and stores neither.
+        let heads = config.queryAbstractorNumHeads ?? tower.numAttentionHeads
+        guard heads > 0, tower.hiddenSize % heads == 0 else {
+            throw LLaVAError.unsupported(
+                key: "query_abstractor_num_heads", value: "\(heads)", supported: "a divisor of \(tower.hiddenSize)")
+        }
+        let transformer = QueryTransformer(
+            weights, maximumTokens: queries, featureSize: tower.hiddenSize,
+            tokenSize: config.llama.hiddenSize, numHeads: heads)
+        let grid = PatchGrid(height: tower.gridSize, width: tower.gridSize)
+        self = .queryTransformer(transformer, transformer.attentionTable(for: grid))
+    }
+}
