@@ -1,0 +1,68 @@
+internal import Foundation
+internal import Tensors
+
+/// JSON files, with errors that name the file.
+public enum JSONFile {
+    static let maximumByteCount = 100_000_000
+
+    /// Decodes the file at `path`; keys such as `hidden_size` fill properties such as `hiddenSize`.
+    /// - Throws: what `JSONValue.init(contentsOf:)` throws, and `CheckpointError.unexpectedValue` with the key's path
+    ///   if the file does not fit `type`.
+    public static func decode<Value: Decodable>(_ type: Value.Type, from path: String) throws -> Value {
+        try decode(type, from: read(path).data, file: path)
+    }
+
+    /// The value in the file and the bytes it was read from.
+    static func read(_ path: String) throws -> (value: JSONValue, data: Data) {
+        let file = try MemoryMappedFile.open(path)
+        guard file.byteCount <= maximumByteCount else {
+            throw CheckpointError.unreadable(
+                path: path, reason: "\(file.byteCount) bytes, expected JSON of at most \(maximumByteCount)")
+        }
+        var reader = try ByteReader(file, part: "JSON")
+        let bytes = try reader.bytes(file.byteCount)
+        return (try parse(bytes, file: path), Data(bytes))
+    }
+
+    static func parse(_ bytes: [UInt8], file: String) throws -> JSONValue {
+        do {
+            return try JSONParser.value(of: bytes)
+        } catch let error as JSONSyntaxError {
+            let (line, column) = error.position(in: bytes)
+            throw CheckpointError.invalidJSON(file: file, line: line, column: column, reason: error.reason)
+        }
+    }
+
+    static func decode<Value: Decodable>(_ type: Value.Type, from data: Data, file: String) throws -> Value {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        do {
+            return try decoder.decode(type, from: data)
+        } catch let error as DecodingError {
+            throw CheckpointError(error, file: file)
+        }
+    }
+}
+
+extension CheckpointError {
+    /// The same error in terms of a file and the path of a key in it.
+    fileprivate init(_ error: DecodingError, file: String) {
+        func path(_ keys: [any CodingKey]) -> String { keys.map(\.stringValue).joined(separator: ".") }
+        switch error {
+        case .keyNotFound(let key, let context):
+            self = .unexpectedValue(
+                file: file, key: path(context.codingPath + [key]), expected: "a value", got: "missing")
+        case .valueNotFound(let type, let context):
+            self = .unexpectedValue(
+                file: file, key: path(context.codingPath), expected: "\(type)", got: "null or missing")
+        case .typeMismatch(let type, let context):
+            self = .unexpectedValue(
+                file: file, key: path(context.codingPath), expected: "\(type)", got: "a value of another type")
+        case .dataCorrupted(let context):
+            self = .unexpectedValue(
+                file: file, key: path(context.codingPath), expected: "a value that fits", got: context.debugDescription)
+        @unknown default:
+            self = .unexpectedValue(file: file, key: "", expected: "a value that fits", got: "\(error)")
+        }
+    }
+}

@@ -1,0 +1,22 @@
+public import Tensors
+
+/// A file of tensors in any format this module reads.
+public enum TensorFile {
+    /// The tensors of the file at `path`, by name; its format is recognised by its first bytes.
+    /// - Throws: `CheckpointError`; a file that holds no tensors at all throws nothing and gives none.
+    public static func load(path: String) throws -> [String: Tensor] {
+        try read(path: path).tensors
+    }
+
+    /// The tensors of the file at `path`, its format and its size.
+    static func read(path: String) throws -> (format: WeightsFormat, byteCount: Int, tensors: [String: Tensor]) {
+        let file = try MemoryMappedFile.open(path)
+        let format = try WeightsFormat(recognising: file)
+        let tensors =
+            switch format {
+            case .safetensors: try SafetensorsFile(file).tensors
+            case .pyTorch: try PyTorchArchive(file).tensors
+            }
+        return (format, file.byteCount, tensors)
+    }
+}
