@@ -13,7 +13,8 @@ struct AtomicFile {
         }
         self.path = path
         // Beside the final name: a rename is atomic only within one file system.
-        temporaryPath = url.deletingLastPathComponent()
+        temporaryPath =
+            url.deletingLastPathComponent()
             .appending(path: ".\(url.lastPathComponent).\(UUID().uuidString).partial").path
     }
 

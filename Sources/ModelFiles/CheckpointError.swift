@@ -63,6 +63,7 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
     /// An index names a shard that does not lie in its own directory.
     case unsafeShardName(index: String, name: String)
 
+    /// One sentence for a person.
     public var description: String {
         switch self {
         case .unreadable(let path, let reason):

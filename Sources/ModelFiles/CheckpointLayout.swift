@@ -98,12 +98,14 @@ extension CheckpointLayout {
         var connectors: [Connector] = []
         if names.contains(where: { isPart("query_abstractor", of: $0) }) { connectors.append(.queryAbstractor) }
         let projector = names.compactMap { name in
-            isPart("mm_projector", of: name) ? name.split(separator: ".").drop { $0 != "mm_projector" }.dropFirst() : nil
+            isPart("mm_projector", of: name)
+                ? name.split(separator: ".").drop { $0 != "mm_projector" }.dropFirst() : nil
         }
         if projector.contains(where: { $0.first == "weight" }) {
             connectors.append(.linear)
         } else if !projector.isEmpty {
-            connectors.append(.mlp(linearLayers: Set(projector.filter { $0.last == "weight" }.compactMap(\.first)).count))
+            connectors.append(
+                .mlp(linearLayers: Set(projector.filter { $0.last == "weight" }.compactMap(\.first)).count))
         }
         return connectors
     }

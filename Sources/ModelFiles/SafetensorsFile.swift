@@ -87,7 +87,9 @@ public struct SafetensorsFile: Sendable {
 
     /// Sorts entries by their place in the file and checks that they fill it without overlap.
     private static func checkCoverage(_ entries: inout [Entry], file: String, byteCount: Int) throws {
-        entries.sort { ($0.range.lowerBound, $0.range.upperBound, $0.name) < ($1.range.lowerBound, $1.range.upperBound, $1.name) }
+        entries.sort {
+            ($0.range.lowerBound, $0.range.upperBound, $0.name) < ($1.range.lowerBound, $1.range.upperBound, $1.name)
+        }
         var end = 0
         var last = ""
         for entry in entries {

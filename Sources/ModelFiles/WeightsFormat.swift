@@ -25,7 +25,8 @@ public enum WeightsFormat: String, Sendable, Hashable, CaseIterable {
             throw refusal("a GGUF file", "GGUF cannot be read yet; give the safetensors or PyTorch weights")
         } else if begins("version https://git-lfs") {
             throw refusal(
-                "a Git LFS pointer, not the weights", "run `git lfs pull` where it was cloned, or fetch the file itself")
+                "a Git LFS pointer, not the weights", "run `git lfs pull` where it was cloned, or fetch the file itself"
+            )
         } else if Self.isHTML(start) {
             throw refusal(
                 "a web page, not weights", "the address leads to a page about the file; fetch the file itself")
