@@ -1,0 +1,48 @@
+extension LabelMask {
+    /// What differs between the separator styles.
+    struct Rule {
+        /// The labels ignored from the start: the BOS id, where a round does not count it itself.
+        let start: Int
+        /// What stands between a question and its reply.
+        let replyMarker: String
+        /// How many ids an encoded question has beyond what is ignored: its BOS, and a space at its end.
+        let instructionExcess: Int
+        /// What later rounds count more than the first, by `legacy`: their leading space and BOS.
+        let correction: (_ legacy: Bool) -> Int
+        /// Cuts a rendered conversation into rounds of a question and a reply.
+        let rounds: (_ prompt: String) -> [String]
+
+        func rounds(of prompt: String) -> [String] { rounds(prompt) }
+    }
+
+    /// The masking rule of `template`, chosen as upstream's `preprocess` does.
+    static func rule(for template: ConversationTemplate) throws(TokenizationError) -> Rule {
+        let second = template.secondSeparator ?? ""
+        switch template.style {
+        case .llama2:
+            return Rule(
+                start: 1, replyMarker: "[/INST] ", instructionExcess: 2, correction: { _ in 0 },
+                rounds: { $0.pieces(separatedBy: second) })
+        case .two:
+            return Rule(
+                start: 1, replyMarker: "\(template.separator)\(template.assistantRole): ", instructionExcess: 2,
+                correction: { legacy in legacy ? 0 : -1 }, rounds: { $0.pieces(separatedBy: second) })
+        case .mpt:
+            let separator = template.separator
+            return Rule(
+                start: 0, replyMarker: separator + template.assistantRole, instructionExcess: 1,
+                correction: { legacy in legacy ? 1 : 0 },
+                rounds: { prompt in
+                    // The system text belongs to the first round.
+                    let parts = prompt.pieces(separatedBy: separator)
+                    let later = stride(from: 3, to: parts.count, by: 2).map { parts[$0..<min($0 + 2, parts.count)] }
+                    return ([parts.prefix(3)] + later).map { $0.joined(separator: separator) }
+                })
+        case .single, .plain:
+            throw .invalidTrainingSample(
+                template: template.name, turn: 0,
+                problem: "samples are masked for the styles TWO, LLAMA_2, MPT and PLAIN, not \(template.style.rawValue)"
+            )
+        }
+    }
+}
