@@ -1,5 +1,5 @@
 // GELU, quick GELU, SiLU, the gated product, and the epilogue of a product tile.
-#include "families.h"
+#include "simd_math.h"
 
 #include <math.h>
 
@@ -31,3 +31,89 @@ void vlm_finish_tile_portable(
             c[r * ldc + j] = activation_portable(activation, x);
         }
 }
+
+#ifdef VLM_X86
+
+// ---- AVX2 --------------------------------------------------------------------------------------------------------
+
+VLM_INLINE VLM_AVX2 __m256 activation8(vlm_activation activation, __m256 x) {
+    switch (activation) {
+    case VLM_IDENTITY: return x;
+    case VLM_GELU: return gelu8(x);
+    case VLM_QUICK_GELU: return sigmoid_times8(x, 1.702f);
+    case VLM_SILU: return sigmoid_times8(x, 1);
+    }
+    return x;
+}
+
+VLM_AVX2 void vlm_activate_avx2(vlm_activation activation, int64_t n, const float *x, float *y) {
+#define RUN(f) VLM_EACH(8, i, n, store8(y + i, count, activation8(f, load8(x + i, count)));)
+    switch (activation) {
+    case VLM_IDENTITY: RUN(VLM_IDENTITY); break;
+    case VLM_GELU: RUN(VLM_GELU); break;
+    case VLM_QUICK_GELU: RUN(VLM_QUICK_GELU); break;
+    case VLM_SILU: RUN(VLM_SILU); break;
+    }
+#undef RUN
+}
+
+VLM_AVX2 void vlm_silu_gate_avx2(int64_t n, const float *gate, const float *up, float *y) {
+    VLM_EACH(8, i, n, {
+        __m256 g = activation8(VLM_SILU, load8(gate + i, count));
+        store8(y + i, count, _mm256_mul_ps(g, load8(up + i, count)));
+    });
+}
+
+VLM_AVX2 void vlm_finish_tile_avx2(
+    int64_t rows, int64_t columns, float *c, int64_t ldc, const float *bias, vlm_activation activation) {
+    // Bias first, in place, so that the activation is chosen once a row and not once a vector.
+    for (int64_t r = 0; r < rows; r++, c += ldc) {
+        if (bias) VLM_EACH(8, i, columns, {
+            store8(c + i, count, _mm256_add_ps(load8(c + i, count), load8(bias + i, count)));
+        });
+        if (activation != VLM_IDENTITY) vlm_activate_avx2(activation, columns, c, c);
+    }
+}
+
+// ---- AVX-512 -----------------------------------------------------------------------------------------------------
+
+VLM_INLINE VLM_AVX512 __m512 activation16(vlm_activation activation, __m512 x) {
+    switch (activation) {
+    case VLM_IDENTITY: return x;
+    case VLM_GELU: return gelu16(x);
+    case VLM_QUICK_GELU: return sigmoid_times16(x, 1.702f);
+    case VLM_SILU: return sigmoid_times16(x, 1);
+    }
+    return x;
+}
+
+VLM_AVX512 void vlm_activate_avx512(vlm_activation activation, int64_t n, const float *x, float *y) {
+#define RUN(f) VLM_EACH(16, i, n, store16(y + i, count, activation16(f, load16(x + i, count)));)
+    switch (activation) {
+    case VLM_IDENTITY: RUN(VLM_IDENTITY); break;
+    case VLM_GELU: RUN(VLM_GELU); break;
+    case VLM_QUICK_GELU: RUN(VLM_QUICK_GELU); break;
+    case VLM_SILU: RUN(VLM_SILU); break;
+    }
+#undef RUN
+}
+
+VLM_AVX512 void vlm_silu_gate_avx512(int64_t n, const float *gate, const float *up, float *y) {
+    VLM_EACH(16, i, n, {
+        __m512 g = activation16(VLM_SILU, load16(gate + i, count));
+        store16(y + i, count, _mm512_mul_ps(g, load16(up + i, count)));
+    });
+}
+
+VLM_AVX512 void vlm_finish_tile_avx512(
+    int64_t rows, int64_t columns, float *c, int64_t ldc, const float *bias, vlm_activation activation) {
+    // Bias first, in place, so that the activation is chosen once a row and not once a vector.
+    for (int64_t r = 0; r < rows; r++, c += ldc) {
+        if (bias) VLM_EACH(16, i, columns, {
+            store16(c + i, count, _mm512_add_ps(load16(c + i, count), load16(bias + i, count)));
+        });
+        if (activation != VLM_IDENTITY) vlm_activate_avx512(activation, columns, c, c);
+    }
+}
+
+#endif

@@ -17,7 +17,7 @@ static const vlm_kernels portable = VLM_TABLE(portable, VLM_TILE_ROWS_PORTABLE, 
 
 const vlm_kernels *vlm_kernels_portable(void) { return &portable; }
 
-#if defined(VLM_X86) && defined(VLM_SIMD)
+#ifdef VLM_X86
 static const vlm_kernels avx2 = VLM_TABLE(avx2, VLM_TILE_ROWS_AVX2, VLM_TILE_COLUMNS_AVX2);
 static const vlm_kernels avx512 = VLM_TABLE(avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512);
 

@@ -67,7 +67,7 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
     void vlm_widen_##isa(vlm_element, int64_t, const void *, float *);
 
 VLM_DECLARE_FAMILIES(portable)
-#if defined(VLM_X86) && defined(VLM_SIMD)
+#ifdef VLM_X86
 VLM_DECLARE_FAMILIES(avx2)
 VLM_DECLARE_FAMILIES(avx512)
 #endif
