@@ -59,7 +59,8 @@ let package = Package(
         .executableTarget(
             name: "vlm",
             dependencies: [
-                "LLaVAPipeline", "ModelFiles", "Tensors", "Tokenization", "VisionEncoder",
+                "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors", "Tokenization",
+                "VisionEncoder",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),

@@ -101,7 +101,7 @@ norm("model.norm", width, bias=False)
 linear("lm_head", width, llama["vocab_size"])
 
 config = {
-    "architectures": ["LlavaLlamaForCausalLM"], "model_type": "llava_llama", "untrained": True, **llama,
+    "architectures": ["LlavaLlamaForCausalLM"], "model_type": "llava_llama", "untrained": True, "conversation_template": "vicuna_v1", **llama,
     "hidden_act": "silu", "bos_token_id": 1, "eos_token_id": 2, "torch_dtype": "float16",
     "mm_vision_tower": "tiny-clip", "mm_hidden_size": size, "mm_vision_select_layer": -2,
     "mm_vision_select_feature": "patch", "mm_projector_type": "linear", "mm_patch_merge_type": "flat",

@@ -1,4 +1,4 @@
-internal import Foundation
+public import Foundation
 internal import Tensors
 
 /// JSON files, with errors that name the file.
@@ -33,7 +33,8 @@ public enum JSONFile {
         }
     }
 
-    static func decode<Value: Decodable>(_ type: Value.Type, from data: Data, file: String) throws -> Value {
+    /// Decodes bytes that stand for the file at `file`.
+    public static func decode<Value: Decodable>(_ type: Value.Type, from data: Data, file: String) throws -> Value {
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         do {

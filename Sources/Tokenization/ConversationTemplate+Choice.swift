@@ -5,6 +5,12 @@ extension ConversationTemplate {
         public let template: ConversationTemplate
         /// A sentence that says why.
         public let reason: String
+
+        /// A choice made elsewhere.
+        public init(template: ConversationTemplate, reason: String) {
+            self.template = template
+            self.reason = reason
+        }
     }
 
     /// Chooses the template for a model: the one asked for, or by upstream's rule from the model's name.

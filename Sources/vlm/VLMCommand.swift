@@ -17,7 +17,7 @@ struct VLMCommand: ParsableCommand {
               vlm chat --model DIR
               vlm inspect DIR
             """,
-        subcommands: [])
+        subcommands: [AskCommand.self])
 
     static func main() {
         do {

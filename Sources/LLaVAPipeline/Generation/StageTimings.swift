@@ -24,7 +24,7 @@ public struct StageTimings: Sendable {
     public var timeToFirstToken: Duration { imageDecode + preprocess + encode + queryTransformer + prefill }
 
     /// Adds the time `body` takes to a stage.
-    public mutating func measure<Result>(
+    public mutating func measure<Result: ~Copyable>(
         _ stage: WritableKeyPath<StageTimings, Duration>, _ body: () throws -> Result
     ) rethrows -> Result {
         let clock = ContinuousClock()

@@ -38,7 +38,9 @@ extension LLaVAModel {
             try Vision(config, checkpoint, reader, towerName: name, towerDirectory: options.visionTower)
         }
         try reader.finish(source: path)
-        return LLaVAModel(config: config, path: path, vision: vision, decoder: decoder)
+        return LLaVAModel(
+            config: config, path: path, layoutDescription: "\(checkpoint.directory.layout)", vision: vision,
+            decoder: decoder)
     }
 }
 

@@ -15,6 +15,8 @@ public struct LLaVAModel: Sendable {
     public let config: LLaVAConfig
     /// Where the checkpoint lies, for messages.
     public let path: String
+    /// What kind of checkpoint it was recognised as.
+    public let layoutDescription: String
     /// Sees images; nil for a text-only model.
     public let vision: Vision?
     /// Reads the prompt and writes the answer.

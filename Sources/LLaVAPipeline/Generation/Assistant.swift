@@ -1,0 +1,123 @@
+import Foundation
+import LanguageDecoder
+public import Tokenization
+
+/// A model together with the words it speaks: its tokenizer and its conversation template.
+public struct Assistant: Sendable {
+    /// The model.
+    public let model: LLaVAModel
+    /// Between text and token ids.
+    public let tokenizer: LlamaTokenizer
+    /// How conversations are written out, and why so.
+    public let template: ConversationTemplate.Choice
+
+    /// An assistant for a loaded model, whose tokenizer lies beside the weights.
+    /// - Parameter templateName: a template's name; nil takes the one config.json names, or goes by the model's name.
+    /// - Throws: `TokenizationError` if the tokenizer or the template is missing or damaged.
+    public init(_ model: LLaVAModel, templateName: String? = nil) throws {
+        self.model = model
+        tokenizer = try LlamaTokenizer(directory: URL(filePath: model.path))
+        guard tokenizer.vocabularySize <= model.config.llama.vocabSize else {
+            throw LLaVAError.malformed(
+                path: model.path,
+                reason: "the tokenizer has \(tokenizer.vocabularySize) tokens, the decoder \(model.config.llama.vocabSize); does tokenizer.model belong to these weights?")
+        }
+        if templateName == nil, let configured = model.config.conversationTemplate {
+            template = ConversationTemplate.Choice(
+                template: try .named(configured), reason: "config.json names it (conversation_template)")
+        } else {
+            template = try ConversationTemplate.choose(
+                named: templateName, modelName: URL(filePath: model.path).standardizedFileURL.lastPathComponent)
+        }
+    }
+
+    /// Ids that end an answer.
+    public var endTokens: Set<Int> { Set([tokenizer.eosID].compactMap { $0 }) }
+
+    /// A conversation that ends with a question about some images.
+    /// - Parameters:
+    ///   - history: questions and answers before.
+    ///   - images: how many images come with this question; their marks are put in front of it unless it has them.
+    /// - Throws: `LLaVAError.emptyPrompt` for a question without words.
+    public func conversation(
+        after history: [Conversation.Message] = [], asking question: String, images: Int
+    ) throws -> Conversation {
+        let words = question.replacingOccurrences(of: ImagePrompt.imageToken, with: "")
+        guard !words.allSatisfy(\.isWhitespace) else { throw LLaVAError.emptyPrompt }
+        let marks = question.components(separatedBy: ImagePrompt.imageToken).count - 1
+        guard marks == 0 || marks == images else { throw LLaVAError.imageCount(placeholders: marks, images: images) }
+        let prefix = marks == 0 ? String(repeating: ImagePrompt.imageToken + "\n", count: images) : ""
+        var conversation = Conversation(template: template.template, messages: history)
+        conversation.append(.user, prefix + question)
+        conversation.append(.assistant, nil)
+        return conversation
+    }
+
+    /// The token ids of a conversation, -200 for each image.
+    public func ids(of conversation: Conversation) throws -> [Int] {
+        ImagePrompt(try conversation.prompt(), tokenizer: tokenizer).ids
+    }
+
+    /// A decoder of the tokens of one answer.
+    public func answerText() -> AnswerText {
+        AnswerText(tokenizer.streamDecoder(), stopText: template.template.stopText)
+    }
+}
+
+/// Turns the tokens of one answer into text as they come, up to the template's stop text.
+///
+/// White space around the answer is left out, as the published code strips it.
+public struct AnswerText: Sendable {
+    private var decoder: StreamDecoder
+    private let stopText: String?
+    /// Text that may still turn out to be white space at the end or the beginning of the stop text.
+    private var held = ""
+    private var hasBegun = false
+
+    /// The answer so far.
+    public private(set) var text = ""
+    /// Whether the stop text was met, so that no further token belongs to the answer.
+    public private(set) var isComplete = false
+
+    init(_ decoder: StreamDecoder, stopText: String?) {
+        self.decoder = decoder
+        self.stopText = stopText
+    }
+
+    /// Takes the next token and returns the text that is certain by now.
+    public mutating func append(_ token: Int) throws -> String {
+        guard !isComplete else { return "" }
+        held += try decoder.append(token)
+        return release(isEnd: false)
+    }
+
+    /// Ends the answer and returns what was still held back.
+    public mutating func finish() -> String {
+        guard !isComplete else { return "" }
+        held += decoder.finish()
+        return release(isEnd: true)
+    }
+
+    private mutating func release(isEnd: Bool) -> String {
+        if let stopText, let range = held.range(of: stopText) {
+            held = String(held[..<range.lowerBound])
+            isComplete = true
+        }
+        if !hasBegun { held = String(held.drop(while: \.isWhitespace)) }
+        let isLast = isEnd || isComplete
+        var certain = held[...]
+        if !isLast, let stopText {
+            certain = certain.dropLast(Self.overlap(of: held, with: stopText))
+        }
+        while certain.last?.isWhitespace == true { certain = certain.dropLast() }
+        held = isLast ? "" : String(held[certain.endIndex...])
+        if !certain.isEmpty { hasBegun = true }
+        text += certain
+        return String(certain)
+    }
+
+    /// Length of the longest end of `text` that begins `stopText`.
+    private static func overlap(of text: String, with stopText: String) -> Int {
+        (1..<max(1, stopText.count)).reversed().first { text.hasSuffix(stopText.prefix($0)) } ?? 0
+    }
+}

@@ -1,0 +1,107 @@
+import ArgumentParser
+import Foundation
+import LLaVAPipeline
+import MQT
+import Tokenization
+import Tensors
+import VisionEncoder
+
+/// `vlm ask`: one question, one answer.
+struct AskCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ask",
+        abstract: "Answer a question about images.",
+        discussion: """
+            The answer alone goes to standard output, as it is made; with --json one JSON object instead.
+
+            EXAMPLES
+              vlm ask --image kitchen.jpg "how many cups are on the table?"
+              vlm ask kitchen.jpg "how many cups?"                  # an image may also come first
+              vlm ask --image a.jpg@16 --image b.jpg@144 "what changed between the two?"
+              vlm ask --visual-tokens 8 --json --image - "what is this?" < photo.png
+            """)
+
+    @OptionGroup var model: ModelOptions
+    @OptionGroup var images: ImageOptions
+    @OptionGroup var sampling: SamplingFlags
+    @OptionGroup var template: TemplateOptions
+
+    @Flag(help: "Print one JSON object with the answer, token counts and the time of each stage.")
+    var json = false
+
+    @Argument(help: ArgumentHelp("Image files, if any, and then the question.", valueName: "words"))
+    var words: [String]
+
+    func run() throws {
+        try model.context.run { try answer() }
+    }
+
+    private func answer() throws {
+        guard let question = words.last else { throw LLaVAError.emptyPrompt }
+        let arguments = images.image + words.dropLast().compactMap { ImageArgument(argument: $0) }
+
+        var timings = StageTimings()
+        let assistant = try timings.measure(\.load) {
+            try Assistant(LLaVAModel.load(from: model.path(), options: model.loadOptions), templateName: template.template)
+        }
+        Notes.about(assistant)
+        let conversation = try assistant.conversation(asking: question, images: arguments.count)
+        let visual = try images.visualTokens(of: arguments, with: assistant.model, &timings)
+        let prompt = try assistant.model.prompt(assistant.ids(of: conversation), images: visual.map(\.tokens))
+
+        let decoder = assistant.model.decoder
+        var generation = try timings.measure(\.prefill) {
+            try Generation(
+                decoder, prompt, sampling: sampling.options, maximumTokens: sampling.maxTokens,
+                endTokens: assistant.endTokens)
+        }
+        var answer = assistant.answerText()
+        try AnswerLoop.run(&generation, &answer, &timings) { if !json { Terminal.answer($0) } }
+        if !json { Terminal.answer("\n") }
+        if generation.stopReason == .length, !answer.isComplete {
+            Terminal.note("note: the answer was cut at --max-tokens \(sampling.maxTokens)")
+        }
+        guard json else { return }
+        try Terminal.json(
+            AnswerReport(
+                assistant, question: question, answer: answer.text, visual: visual, prompt: prompt,
+                generation: generation, timings: timings, seed: sampling.seed))
+    }
+}
+
+/// The loop that draws tokens and shows their text.
+enum AnswerLoop {
+    /// Draws tokens until the answer is complete or `isCancelled` says so, giving text to `show` as it becomes certain.
+    static func run(
+        _ generation: inout Generation, _ answer: inout AnswerText, _ timings: inout StageTimings,
+        isCancelled: () -> Bool = { false }, show: (String) -> Void
+    ) throws {
+        let clock = ContinuousClock()
+        while !answer.isComplete, !isCancelled() {
+            let start = clock.now
+            // The first token comes from the prefill's logits; every other one costs a step of the decoder.
+            let isStep = !generation.tokens.isEmpty
+            let token = generation.next()
+            if isStep, token != nil {
+                timings.decode += clock.now - start
+                timings.decodeSteps += 1
+            }
+            guard let token else { break }
+            show(try answer.append(token))
+        }
+        show(answer.finish())
+    }
+}
+
+/// Notes on standard error that a person should read before the answer.
+enum Notes {
+    /// Says what was chosen for the model, and whether its answers mean anything.
+    static func about(_ assistant: Assistant) {
+        if assistant.model.config.isUntrained {
+            Terminal.note("note: \(assistant.model.path) has random weights (\"untrained\" in config.json); its answer means nothing")
+        }
+        if Terminal.isInteractive {
+            Terminal.note("template \(assistant.template.template.name): \(assistant.template.reason)")
+        }
+    }
+}

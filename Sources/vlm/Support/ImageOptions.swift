@@ -1,0 +1,69 @@
+import ArgumentParser
+import Foundation
+import LLaVAPipeline
+import MQT
+import VisionEncoder
+
+/// The images of a question, and how many visual tokens each may take.
+struct ImageOptions: ParsableArguments {
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "PNG or JPEG file, or - for standard input; PATH@m sets its own number of visual tokens. May be repeated.",
+            valueName: "path"))
+    var image: [ImageArgument] = []
+
+    @Option(
+        name: [.customLong("visual-tokens"), .customShort("m")],
+        help: ArgumentHelp(
+            "Visual tokens for each image, 1 to the model's maximum (default: what the checkpoint says, or its maximum).",
+            valueName: "m"))
+    var visualTokens: Int?
+
+    @Flag(help: "Ignore the orientation that a photo's EXIF data states, as the published code does.")
+    var noExif = false
+
+    /// One image on its way to the decoder.
+    struct Visual {
+        var source: String
+        var information: ImageInformation
+        var image: ProcessedImage
+        var tokens: VisualTokens
+    }
+
+    /// Decodes, encodes and compresses images. Budgets are checked before anything is computed.
+    func visualTokens(
+        of arguments: [ImageArgument], with model: LLaVAModel, _ timings: inout StageTimings
+    ) throws -> [Visual] {
+        if visualTokens != nil { _ = try model.budget(visualTokens) }
+        guard !arguments.isEmpty else { return [] }
+        guard model.vision != nil else { throw LLaVAError.textOnly(checkpoint: model.path) }
+        let budgets = try arguments.map { try model.budget($0.visualTokens ?? visualTokens) }
+        var visuals: [Visual] = []
+        for (argument, budget) in zip(arguments, budgets) {
+            let (image, information) = try timings.measure(\.imageDecode) { try decode(argument) }
+            if information.isOrientationApplied {
+                Terminal.note("note: \(argument.path) was turned upright by its EXIF orientation (--no-exif leaves it as stored)")
+            }
+            if let warning = information.firstWarning {
+                Terminal.note("note: \(argument.path) has \(information.warningCount) flaw(s) that were passed over: \(warning)")
+            }
+            let processed = try timings.measure(\.preprocess) { try model.process(image) }
+            let features = try timings.measure(\.encode) { try model.encode(processed) }
+            let tokens = try timings.measure(\.queryTransformer) {
+                try model.visualTokens(from: features, budget: budget)
+            }
+            visuals.append(Visual(source: argument.path, information: information, image: processed, tokens: tokens))
+        }
+        return visuals
+    }
+
+    private func decode(_ argument: ImageArgument) throws -> (image: RGBImage, information: ImageInformation) {
+        let orientation = noExif ? OrientationPolicy.asStored : .applyEXIF
+        if argument.path == "-" {
+            let bytes = try FileHandle.standardInput.readToEnd() ?? Data()
+            return try RGBImage.decode(Array(bytes), named: "standard input", orientation: orientation)
+        }
+        return try RGBImage.decode(contentsOf: argument.path, orientation: orientation)
+    }
+}
