@@ -14,11 +14,12 @@ struct BytePairMerger {
     }
 
     /// A possible merge of two neighbours; `count` is the merged length, by which a stale one is told.
+    /// Its 16 bytes matter: the heap is what a long text waits for.
     private struct Candidate {
         var score: Float
-        var left: Int
-        var right: Int
-        var count: Int
+        var left: Int32
+        var right: Int32
+        var count: Int32
 
         /// Whether this merge comes first: the higher score, and the leftmost on ties.
         func precedes(_ other: Candidate) -> Bool {
@@ -36,8 +37,9 @@ struct BytePairMerger {
     /// Heap steps and piece lookups so far: what the cost of a run is measured by.
     private(set) var work = 0
 
-    /// Prepares a run over normalised `text`.
+    /// Prepares a run over normalised `text` of less than 2 GiB.
     init(_ text: [UInt8], vocabulary: PieceVocabulary) {
+        precondition(text.count <= Int(Int32.max), "a text to encode must be shorter than 2 GiB")
         self.text = text
         self.vocabulary = vocabulary
         symbols.reserveCapacity(text.count)
@@ -56,17 +58,19 @@ struct BytePairMerger {
 
     /// Merges until nothing can be, and returns the ranges of the resulting pieces in order.
     mutating func run() -> [Range<Int>] {
+        heap.reserveCapacity(symbols.count)
         for index in symbols.indices.dropFirst() { propose(index - 1, index) }
         while let best = pop() {
-            let left = symbols[best.left]
-            let right = symbols[best.right]
+            let (leftIndex, rightIndex) = (Int(best.left), Int(best.right))
+            let left = symbols[leftIndex]
+            let right = symbols[rightIndex]
             guard left.count > 0, right.count > 0, left.count + right.count == best.count else { continue }
-            symbols[best.left].count = best.count
-            symbols[best.left].next = right.next
-            if right.next >= 0 { symbols[right.next].previous = best.left }
-            symbols[best.right].count = 0
-            propose(left.previous, best.left)
-            propose(best.left, right.next)
+            symbols[leftIndex].count = left.count + right.count
+            symbols[leftIndex].next = right.next
+            if right.next >= 0 { symbols[right.next].previous = leftIndex }
+            symbols[rightIndex].count = 0
+            propose(left.previous, leftIndex)
+            propose(leftIndex, right.next)
         }
         return symbols.lazy.filter { $0.count > 0 }.flatMap { resegmented($0.start..<$0.start + $0.count) }
     }
@@ -78,7 +82,7 @@ struct BytePairMerger {
         let start = symbols[left].start
         let count = symbols[left].count + symbols[right].count
         guard let id = vocabulary.mergeable.id(of: text, start..<start + count) else { return }
-        push(Candidate(score: vocabulary.scores[id], left: left, right: right, count: count))
+        push(Candidate(score: vocabulary.scores[id], left: Int32(left), right: Int32(right), count: Int32(count)))
         if vocabulary.isUnused[id] { splits[id] = symbols[left].count }
     }
 

@@ -3,8 +3,8 @@ public import Foundation
 /// The slow `LlamaTokenizer` of Hugging Face on top of SentencePiece: special tokens are cut out of the text first, and a
 /// sequence begins with BOS.
 ///
-/// Encoding gives the ids of transformers 4.36.2. Decoding differs from it in one respect: transformers loses or adds
-/// spaces around added tokens that are shown; here decoding such ids gives the text that was encoded.
+/// Encoding gives the ids of transformers 4.36.2. Decoding differs from it where transformers does not give back the text
+/// that was encoded: it loses or adds spaces beside added tokens, and with `legacy` it loses one space more at the start.
 /// Source: huggingface/transformers v4.36.2, `tokenization_llama.py` and `tokenization_utils.py`.
 public struct LlamaTokenizer: Sendable {
     /// The tokenizer for the text between special tokens.

@@ -52,10 +52,9 @@ extension LlamaTokenizerConfiguration {
         eosToken = try token("eos_token", eosToken)
         unkToken = try token("unk_token", unkToken)
         padToken = try token("pad_token", padToken)
-        for key in ["sep_token", "cls_token", "mask_token"] {
-            guard let other = try token(key, nil), !otherSpecialTokens.contains(other) else { continue }
-            otherSpecialTokens.append(other)
-        }
+        sepToken = try token("sep_token", sepToken)
+        clsToken = try token("cls_token", clsToken)
+        maskToken = try token("mask_token", maskToken)
         for token in try map.tokens("additional_special_tokens").map(resolved)
         where !additionalSpecialTokens.contains(token) {
             additionalSpecialTokens.append(token)

@@ -4,7 +4,7 @@ public struct LlamaTokenizerConfiguration: Sendable, Equatable {
     public var addBosToken = true
     /// Whether the end-of-sequence id comes last.
     public var addEosToken = false
-    /// Whether text after a special token gets a leading space of its own, as transformers did before 4.34; files that do
+    /// Whether text after a special token gets a leading space of its own, as transformers once did always; files that do
     /// not say are read so.
     public var legacy = true
     /// The token that begins a sequence.
@@ -15,8 +15,12 @@ public struct LlamaTokenizerConfiguration: Sendable, Equatable {
     public var unkToken: AddedToken? = AddedToken("<unk>")
     /// The token that fills up short sequences.
     public var padToken: AddedToken?
-    /// The separator, class and mask tokens, which a LLaMA tokenizer seldom has.
-    public var otherSpecialTokens: [AddedToken] = []
+    /// The token between sentences, which a LLaMA tokenizer seldom has.
+    public var sepToken: AddedToken?
+    /// The token for a whole sequence, which a LLaMA tokenizer seldom has.
+    public var clsToken: AddedToken?
+    /// The token for a hidden word, which a LLaMA tokenizer seldom has.
+    public var maskToken: AddedToken?
     /// Further special tokens.
     public var additionalSpecialTokens: [AddedToken] = []
     /// Added tokens whose ids the files give.
@@ -29,7 +33,7 @@ public struct LlamaTokenizerConfiguration: Sendable, Equatable {
 
     /// The special tokens in the order in which those without an id receive one.
     public var specialTokens: [AddedToken] {
-        [bosToken, eosToken, unkToken].compactMap { $0 } + [padToken].compactMap { $0 } + otherSpecialTokens
+        [bosToken, eosToken, unkToken, sepToken, padToken, clsToken, maskToken].compactMap { $0 }
             + additionalSpecialTokens
     }
 }
