@@ -7,12 +7,14 @@ public import Tensors
 public final class Trace {
     /// What was recorded, by name.
     public private(set) var tensors: [String: Tensor] = [:]
+    /// What is put in front of names from now on, for passes that repeat, such as a second image.
+    public var prefix = ""
 
     /// An empty trace.
     public init() {}
 
     /// Keeps `tensor` under `name`; a later record of the same name replaces it.
     public func record(_ name: String, _ tensor: Tensor) {
-        tensors[name] = tensor
+        tensors[prefix + name] = tensor
     }
 }

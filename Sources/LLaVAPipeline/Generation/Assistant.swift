@@ -32,7 +32,7 @@ public struct Assistant: Sendable {
     }
 
     /// Ids that end an answer.
-    public var endTokens: Set<Int> { Set([tokenizer.eosID].compactMap { $0 }) }
+    public var endTokens: Set<Int> { model.config.eosTokenIds.union([tokenizer.eosID].compactMap { $0 }) }
 
     /// A conversation that ends with a question about some images.
     /// - Parameters:

@@ -28,6 +28,8 @@ public struct LLaVAConfig: Sendable, Equatable {
     public var maxNumPatches: Int?
     /// Longest spliced sequence a training row may have.
     public var tokenizerModelMaxLength: Int?
+    /// Ids that end an answer.
+    public var eosTokenIds: Set<Int>
     /// Name of the conversation template the model was trained with, where the file says so (a key of ours).
     public var conversationTemplate: String?
     /// Whether the weights are random, so that answers mean nothing.
@@ -41,7 +43,7 @@ extension LLaVAConfig: Decodable {
     private enum Key: String, CodingKey {
         case mmVisionTower, mmVisionSelectLayer, mmVisionSelectFeature, mmProjectorType, mmPatchMergeType
         case queryAbstractorType, queryAbstractorNumHeads, numVisualTokens, maxNumPatches, tokenizerModelMaxLength
-        case modTargetLayers, conversationTemplate, untrained
+        case modTargetLayers, eosTokenId, conversationTemplate, untrained
     }
 
     /// Reads a configuration whose keys were converted from snake case; keys that are left out take the original code's defaults.
@@ -61,6 +63,9 @@ extension LLaVAConfig: Decodable {
         mmPatchMergeType = try values.decodeIfPresent(String.self, forKey: .mmPatchMergeType) ?? "flat"
         maxNumPatches = try values.decodeIfPresent(Int.self, forKey: .maxNumPatches)
         tokenizerModelMaxLength = try values.decodeIfPresent(Int.self, forKey: .tokenizerModelMaxLength)
+        // One id or a list of them.
+        let ids = try? values.decodeIfPresent([Int].self, forKey: .eosTokenId)
+        eosTokenIds = try Set(ids ?? values.decodeIfPresent(Int.self, forKey: .eosTokenId).map { [$0] } ?? [])
         conversationTemplate = try values.decodeIfPresent(String.self, forKey: .conversationTemplate)
         isUntrained = try values.decodeIfPresent(Bool.self, forKey: .untrained) ?? false
     }

@@ -58,7 +58,8 @@ struct ImageOptions: ParsableArguments {
         return visuals
     }
 
-    private func decode(_ argument: ImageArgument) throws -> (image: RGBImage, information: ImageInformation) {
+    /// Decodes one image, upright unless `--no-exif`.
+    func decode(_ argument: ImageArgument) throws -> (image: RGBImage, information: ImageInformation) {
         let orientation = noExif ? OrientationPolicy.asStored : .applyEXIF
         if argument.path == "-" {
             let bytes = try FileHandle.standardInput.readToEnd() ?? Data()
