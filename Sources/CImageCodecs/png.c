@@ -122,17 +122,15 @@ static void choose_layout(png_structp png, png_infop info) {
     }
 }
 
-/// Replaces the indices in the last third of each row by their colours; an index that the palette lacks becomes the
-/// gray of its own value, as in Pillow.
+/// Replaces the indices in the last third of each row by their colours; an index that the palette lacks becomes
+/// black, as in Pillow.
 static void look_up(png_structp png, png_infop info, uint8_t *rgb, int64_t width, int64_t height) {
-    uint8_t table[256][3];
+    uint8_t table[256][3] = {{0}};
     png_colorp palette = NULL;
     int colours = 0;
     png_get_PLTE(png, info, &palette, &colours);
-    for (int i = 0; i < 256; i++) {
-        png_color gray = {(uint8_t)i, (uint8_t)i, (uint8_t)i}, colour = i < colours ? palette[i] : gray;
-        table[i][0] = colour.red, table[i][1] = colour.green, table[i][2] = colour.blue;
-    }
+    for (int i = 0; i < colours; i++)
+        table[i][0] = palette[i].red, table[i][1] = palette[i].green, table[i][2] = palette[i].blue;
     for (int64_t y = 0; y < height; y++) {
         uint8_t *row = rgb + y * width * 3;
         const uint8_t *indices = row + width * 2;

@@ -227,6 +227,12 @@ void vlm_resample_horizontal(
 void vlm_resample_vertical(
     const vlm_resample_taps *taps, const uint8_t *input, int64_t width, int64_t first, int64_t end, uint8_t *output);
 
+/// The plain versions, which the others must equal to the byte.
+void vlm_resample_horizontal_portable(
+    const vlm_resample_taps *taps, const uint8_t *input, int64_t width, int64_t first, int64_t end, uint8_t *output);
+void vlm_resample_vertical_portable(
+    const vlm_resample_taps *taps, const uint8_t *input, int64_t width, int64_t first, int64_t end, uint8_t *output);
+
 /// output[r][c] = input[start + r row_step + c column_step] for r in [first, end), c < columns; everything counts pixels
 /// of three bytes. Turns, mirrors and crops.
 void vlm_gather_pixels(

@@ -66,9 +66,8 @@ extension AnyResolution {
     public func padded(_ image: RGBImage) -> RGBImage {
         let best = bestResolution(for: image.size)
         let fitted = Self.fittedSize(of: image.size, in: best)
-        return RGBImage(width: best.width, height: best.height, filledWith: .black)
-            .pasting(
-                image.resized(to: fitted), x: (best.width - fitted.width) / 2, y: (best.height - fitted.height) / 2)
+        return image.resized(to: fitted)
+            .placed(on: .black, in: best, x: (best.width - fitted.width) / 2, y: (best.height - fitted.height) / 2)
     }
 
     /// What the vision tower sees: the whole picture squeezed into one tile, its shape not kept, then the tiles of

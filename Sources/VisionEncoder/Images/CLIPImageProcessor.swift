@@ -56,8 +56,7 @@ extension CLIPImageProcessor {
         let crop = CenterCrop(cropSize, of: resized)
         let middle = image.resized(to: resized, keeping: crop.region)
         if middle.size == cropSize { return middle }
-        return RGBImage(width: cropSize.width, height: cropSize.height, filledWith: .black)
-            .pasting(middle, x: crop.x, y: crop.y)
+        return middle.placed(on: .black, in: cropSize, x: crop.x, y: crop.y)
     }
 
     /// The size that a picture of `original` is resized to before the crop.

@@ -21,30 +21,27 @@ public struct RGBImage: Sendable, Equatable {
         self.pixels = pixels
     }
 
-    /// A picture of one colour.
-    public init(width: Int, height: Int, filledWith color: RGBColor) {
-        var row: [UInt8] = []
-        for _ in 0..<width { row += [color.red, color.green, color.blue] }
-        var pixels: [UInt8] = []
-        pixels.reserveCapacity(row.count * height)
-        for _ in 0..<height { pixels += row }
-        self.init(width: width, height: height, pixels: pixels)
-    }
-
     /// Width and height.
     public var size: ImageSize { ImageSize(width: width, height: height) }
 
-    /// Copies `image` over this picture with its upper left corner at column `x`, row `y`; it must lie inside.
-    public func pasting(_ image: RGBImage, x: Int, y: Int) -> RGBImage {
-        precondition(x >= 0 && y >= 0 && x + image.width <= width && y + image.height <= height)
-        var pixels = pixels
-        for row in 0..<image.height {
-            let target = ((y + row) * width + x) * 3
-            let source = row * image.width * 3
-            pixels.replaceSubrange(
-                target..<target + image.width * 3, with: image.pixels[source..<source + image.width * 3])
+    /// The picture on a canvas of one colour, its upper left corner at column `x`, row `y`; it must lie inside.
+    public func placed(on color: RGBColor, in canvas: ImageSize, x: Int, y: Int) -> RGBImage {
+        let (right, below) = (canvas.width - width - x, canvas.height - height - y)
+        precondition(x >= 0 && y >= 0 && right >= 0 && below >= 0, "\(size) at \(x), \(y) of \(canvas)")
+        func pixels(_ count: Int) -> [UInt8] {
+            (0..<count).flatMap { _ in [color.red, color.green, color.blue] }
         }
-        return RGBImage(width: width, height: height, pixels: pixels)
+        let (blank, left, rest) = (pixels(canvas.width), pixels(x), pixels(right))
+        var placed: [UInt8] = []
+        placed.reserveCapacity(canvas.area * 3)
+        for _ in 0..<y { placed += blank }
+        for row in 0..<height {
+            placed += left
+            placed += self.pixels[row * width * 3..<(row + 1) * width * 3]
+            placed += rest
+        }
+        for _ in 0..<below { placed += blank }
+        return RGBImage(width: canvas.width, height: canvas.height, pixels: placed)
     }
 }
 

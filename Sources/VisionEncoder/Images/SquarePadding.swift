@@ -9,7 +9,6 @@ extension RGBImage {
         guard square.area <= Self.pixelLimit else {
             throw ImageError.intermediateTooLarge(step: "padding to a square", original: size, size: square)
         }
-        return RGBImage(width: side, height: side, filledWith: color)
-            .pasting(self, x: (side - width) / 2, y: (side - height) / 2)
+        return placed(on: color, in: square, x: (side - width) / 2, y: (side - height) / 2)
     }
 }
