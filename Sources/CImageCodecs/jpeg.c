@@ -7,8 +7,9 @@
 
 #include "report.h"
 
-/// Work memory of one decoder. A progressive picture keeps all of its coefficients, two bytes each.
-enum { WORK_BYTES = 1 << 30 };
+/// Work memory of one decoder. A progressive picture keeps all of its coefficients, two bytes each: enough for three
+/// whole components at the pixel limit.
+enum { WORK_BYTES = 1280 << 20 };
 /// Scans of one picture; encoders write about ten. Each costs a walk over all coefficients.
 enum { SCANS = 100 };
 
@@ -64,14 +65,14 @@ static void fail(j_common_ptr decoder) {
 static void report_truncation(jpeg_reader *reader) {
     struct jpeg_decompress_struct *decoder = &reader->decoder;
     if (decoder->input_scan_number == 0)
-        vlm_report(reader->report, "it ends inside its header");
+        vlm_report(reader->report, "inside its header");
     else if (jpeg_has_multiple_scans(decoder))
         vlm_report(
-            reader->report, "it ends in scan %d at row %u of %u", decoder->input_scan_number,
+            reader->report, "in scan %d at row %u of %u", decoder->input_scan_number,
             decoder->input_iMCU_row * decoder->max_v_samp_factor * DCTSIZE, decoder->image_height);
     else
         vlm_report(
-            reader->report, "%u of %u rows are there", decoder->output_scanline, decoder->image_height);
+            reader->report, "with %u of %u rows", decoder->output_scanline, decoder->image_height);
     give_up(reader, VLM_IMAGE_TRUNCATED);
 }
 

@@ -38,12 +38,12 @@ static void read_bytes(png_structp png, png_bytep into, size_t count) {
     if (count > source->count - source->position) {
         source->status = VLM_IMAGE_TRUNCATED;
         if (source->rows == 0)
-            vlm_report(source->report, "it ends inside its header");
+            vlm_report(source->report, "inside its header");
         else if (source->passes > 1 && source->pass < source->passes)
-            vlm_report(source->report, "it ends in pass %d of %d", source->pass + 1, source->passes);
+            vlm_report(source->report, "in pass %d of %d", source->pass + 1, source->passes);
         else
             vlm_report(
-                source->report, "%lld of %lld rows are there", (long long)source->row, (long long)source->rows);
+                source->report, "with %lld of %lld rows", (long long)source->row, (long long)source->rows);
         png_error(png, "truncated");
     }
     memcpy(into, source->bytes + source->position, count);

@@ -72,6 +72,29 @@ struct ImagesBadInputTests {
         }
     }
 
+    @Test("a JPEG of more scans than any encoder writes is refused")
+    func manyScans() throws {
+        let golden = try #require(
+            try GoldenImages.all.first {
+                let information = try RGBImage.information(of: $0.bytes)
+                return information.format == .jpeg && information.isProgressive
+            })
+        let bytes = golden.bytes
+        // The first scan of a progressive picture may be repeated: it sets what later ones refine.
+        let start = try #require(bytes.indices.first { bytes[$0...].starts(with: [0xFF, 0xDA]) })
+        let end = try #require(
+            bytes.indices.first { $0 > start && bytes[$0] == 0xFF && ![0, 0xDA].contains(bytes[$0 + 1]) })
+        func repeated(_ times: Int) -> [UInt8] {
+            bytes[..<start] + (0..<times).flatMap { _ in bytes[start..<end] } + bytes[end...]
+        }
+        #expect(try RGBImage(decoding: repeated(20)) == RGBImage(decoding: bytes))
+        let error = #expect(throws: ImageError.self) { try RGBImage(decoding: repeated(200)) }
+        guard case .unsupportedVariant(_, .jpeg, let reason)? = error, reason.contains("scans") else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+    }
+
     @Test(
         "a picture beyond the limits is refused by its header",
         arguments: [(60_000, 60_000), (70_000, 10), (10, 70_000)])

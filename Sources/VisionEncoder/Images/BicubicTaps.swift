@@ -1,8 +1,8 @@
 /// The input pixels that each output pixel of a one-dimensional bicubic resampling sums, with their weights.
 ///
-/// Pillow 10's tables (`precompute_coeffs` and `normalize_coeffs_8bpc` of its Resample.c), rounded in the same places: the Keys cubic
-/// with a = -0.5, stretched by the scale when shrinking so that it averages, normalised in double and rounded to
-/// 22-bit fixed point. Only the outputs asked for are tabulated, so a crop costs what the crop needs.
+/// Pillow 10's tables (`precompute_coeffs` and `normalize_coeffs_8bpc` of its Resample.c), rounded in the same places:
+/// the Keys cubic with a = -0.5, stretched by the scale when shrinking so that it averages, normalised in double and
+/// rounded to 22-bit fixed point. Only the outputs asked for are tabulated, so a crop costs what the crop needs.
 struct BicubicTaps: Sendable {
     /// Bits behind the point of a weight.
     static let precision = 22

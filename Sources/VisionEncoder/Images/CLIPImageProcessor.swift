@@ -44,7 +44,7 @@ extension CLIPImageProcessor {
     /// The picture after resizing and cropping, still in bytes.
     ///
     /// Only the pixels of the crop are computed, so a picture of extreme shape costs no more than another.
-    /// - Throws: `ImageError.intermediateTooLarge` if nothing is cropped and the result would pass `RGBImage.pixelLimit`.
+    /// - Throws: `ImageError.intermediateTooLarge` if nothing is cropped and the result passes `RGBImage.pixelLimit`.
     public func cropped(_ image: RGBImage) throws -> RGBImage {
         let resized = resizedSize(of: image.size)
         guard doCenterCrop else {

@@ -1,6 +1,6 @@
 /// Where the middle of a picture lies, as transformers 4.36's `center_crop` finds it.
 ///
-/// Along a side that is shorter than the crop the picture is put in the middle of zeros, the odd pixel on its upper or left.
+/// Along a side that is shorter than the crop the picture is put in the middle of zeros, the odd one before it.
 struct CenterCrop: Equatable {
     /// The part of the picture that is kept.
     let region: ImageRegion

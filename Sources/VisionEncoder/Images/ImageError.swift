@@ -33,17 +33,21 @@ public enum ImageError: Error, Equatable, CustomStringConvertible {
         case .unsupportedFormat(let source, let found):
             "\(source) is \(found.article) \(found.rawValue), not a PNG or JPEG picture: \(found.advice)"
         case .unsupportedVariant(let source, let format, let reason):
-            "\(source) is a kind of \(format.rawValue) that cannot be decoded (\(reason)): save it as an ordinary 8-bit PNG or JPEG"
+            "\(source) is a kind of \(format.rawValue) that cannot be decoded (\(reason)): "
+                + "save it as an ordinary 8-bit PNG or JPEG"
         case .truncated(let source, let byteCount, let reason):
             "\(source) is incomplete: it ends after \(byteCount) bytes, \(reason): copy or download it again"
         case .damaged(let source, let format, let reason):
-            "\(source) is a damaged \(format.rawValue) (\(reason)): copy or download it again, or save it anew from a viewer that still opens it"
+            "\(source) is a damaged \(format.rawValue) (\(reason)): "
+                + "copy or download it again, or save it anew from a viewer that still opens it"
         case .tooManyPixels(let source, let size):
-            "\(source) is \(size) pixels: at most \(RGBImage.pixelLimit) pixels and \(RGBImage.sideLimit) a side are decoded: scale it down or cut it first"
+            "\(source) is \(size) pixels: at most \(RGBImage.pixelLimit) pixels and \(RGBImage.sideLimit) a side "
+                + "are decoded: scale it down or cut it first"
         case .tooMuchMemory(let source, let reason):
             "\(source) cannot be decoded: \(reason): scale it down, or save it as a baseline JPEG or PNG"
         case .intermediateTooLarge(let step, let original, let size):
-            "a picture of \(original) pixels becomes \(size) by \(step), more than the limit of \(RGBImage.pixelLimit) pixels: crop it to a less extreme shape"
+            "a picture of \(original) pixels becomes \(size) by \(step), more than the limit of "
+                + "\(RGBImage.pixelLimit) pixels: crop it to a less extreme shape"
         case .configuration(let file, let key, let expected, let got):
             "\(file): \(key) is \(got), expected \(expected)"
         }

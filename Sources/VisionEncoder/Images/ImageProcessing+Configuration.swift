@@ -3,8 +3,8 @@ import Foundation
 extension ImageProcessing {
     /// The way that a model's `config.json` asks for by `image_aspect_ratio` and `image_grid_pinpoints`.
     ///
-    /// Without `image_aspect_ratio` pictures are not padded, as in LLaVA. Values that LLaVA 1.2.2 does not know, which it would silently
-    /// treat as "square", are an error.
+    /// Without `image_aspect_ratio` pictures are not padded, as in LLaVA. Values that LLaVA 1.2.2 does not know, which
+    /// it would silently treat as "square", are an error.
     /// - Throws: `ImageError.configuration`.
     public init(configuration bytes: [UInt8], file: String = "config.json") throws {
         let object = try ConfigurationObject(bytes, file: file)

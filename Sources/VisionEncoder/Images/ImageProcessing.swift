@@ -33,7 +33,8 @@ public enum ImageProcessing: Sendable, Equatable {
 
 /// A picture ready for the vision tower.
 public struct ProcessedImage: Sendable {
-    /// float32 [views, 3, side, side]: one view, or for `anyResolution` the whole picture and then its tiles row by row.
+    /// float32 [views, 3, height, width]: one view, or for `anyResolution` the whole picture and then its tiles row by
+    /// row.
     public let pixelValues: Tensor
     /// Width and height before processing.
     public let originalSize: ImageSize
