@@ -48,7 +48,7 @@ public struct CheckpointDirectory: Sendable {
     /// Opens a directory, or one file of weights beside which a `config.json` may lie.
     ///
     /// Headers are read and checked completely, elements only when they are used.
-    /// - Throws: `CheckpointError`: no weights or no `config.json` in a directory, missing shards, tensors or duplicates,
+    /// - Throws: `CheckpointError`: no weights or `config.json` in a directory, missing shards or tensors, duplicates,
     ///   and everything that can be wrong with a single file.
     public init(path: String) throws {
         var isDirectory: ObjCBool = false
@@ -141,7 +141,7 @@ public struct CheckpointDirectory: Sendable {
     }
 
     /// Decodes `config.json`; keys such as `hidden_size` fill properties such as `hiddenSize`.
-    /// - Throws: `CheckpointError.unexpectedValue` with the path of the key, `.missingConfiguration` if there is no file.
+    /// - Throws: `CheckpointError.unexpectedValue` with the path of the key, `.missingConfiguration` if there is none.
     public func decodeConfig<Value: Decodable>(_ type: Value.Type) throws -> Value {
         guard let configPath else {
             throw CheckpointError.missingConfiguration(

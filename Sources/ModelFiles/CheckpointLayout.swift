@@ -50,6 +50,18 @@ public enum CheckpointLayout: Sendable, Equatable {
         public var visionTower: VisionTower
         /// Whether the learned end of an image row of LLaVA-NeXT is there.
         public var hasImageNewline: Bool
+
+        /// The parts of one checkpoint.
+        public init(
+            decoderLayers: Int, mixtureOfDepthsLayers: [Int] = [], connector: Connector?, visionTower: VisionTower,
+            hasImageNewline: Bool = false
+        ) {
+            self.decoderLayers = decoderLayers
+            self.mixtureOfDepthsLayers = mixtureOfDepthsLayers
+            self.connector = connector
+            self.visionTower = visionTower
+            self.hasImageNewline = hasImageNewline
+        }
     }
 }
 

@@ -48,7 +48,13 @@ public enum JSONFile {
 extension CheckpointError {
     /// The same error in terms of a file and the path of a key in it.
     fileprivate init(_ error: DecodingError, file: String) {
-        func path(_ keys: [any CodingKey]) -> String { keys.map(\.stringValue).joined(separator: ".") }
+        // As they are written in the file, so that a reader finds them there.
+        func path(_ keys: [any CodingKey]) -> String {
+            keys.map { key in
+                key.intValue.map(String.init)
+                    ?? key.stringValue.map { $0.isUppercase ? "_\($0.lowercased())" : String($0) }.joined()
+            }.joined(separator: ".")
+        }
         switch error {
         case .keyNotFound(let key, let context):
             self = .unexpectedValue(
@@ -59,6 +65,12 @@ extension CheckpointError {
         case .typeMismatch(let type, let context):
             self = .unexpectedValue(
                 file: file, key: path(context.codingPath), expected: "\(type)", got: "a value of another type")
+        case .dataCorrupted(let context) where context.codingPath.isEmpty:
+            // The text is well-formed JSON, so all that Foundation can mean is a number that its type cannot hold; it
+            // does not say which.
+            self = .unexpectedValue(
+                file: file, key: "", expected: "whole numbers where integers are read",
+                got: "an object with a fraction or a number too large among them")
         case .dataCorrupted(let context):
             self = .unexpectedValue(
                 file: file, key: path(context.codingPath), expected: "a value that fits", got: context.debugDescription)

@@ -3,10 +3,10 @@ internal import Tensors
 /// A virtual machine for the pickles inside PyTorch archives (Python's `pickletools`, protocols 2 to 4).
 ///
 /// It can build numbers, texts, tuples, lists, dictionaries and descriptions of tensors, and nothing else: names of
-/// classes and functions are compared with `PickleGlobal`, and no code of the file's choosing can run. Every instruction takes at
-/// least one byte and adds a bounded amount of memory, and there are no loops, so work and memory are bounded by the
-/// pickle's size. Objects lie in one flat array and refer to each other by index: however deep a file
-/// nests them, or in cycles, nothing here recurses.
+/// classes and functions are compared with `PickleGlobal`, and no code of the file's choosing can run. Every
+/// instruction takes at least one byte and adds a bounded amount of memory, and there are no loops, so work and
+/// memory are bounded by the pickle's size. Objects lie in one flat array and refer to each other by index: however
+/// deep a file nests them, or in cycles, nothing here recurses.
 struct PickleMachine {
     /// A value on the stack.
     enum Value {

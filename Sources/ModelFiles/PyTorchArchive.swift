@@ -3,20 +3,20 @@ public import Tensors
 /// A file that `torch.save` wrote (PyTorch 1.6 or later), its tensors used in place.
 ///
 /// The outermost value must be a dictionary. If it holds a dictionary with tensors under `state_dict`,
-/// `model_state_dict`, `module` or `model` (looked for in this order, and again inside what was found, up to four times),
-/// that one's members are the tensors; otherwise its own members are. Names get no prefix. Values
-/// that are not tensors, and keys that are not texts, are ignored.
+/// `model_state_dict`, `module` or `model` (looked for in this order, and again inside what was found, up to four
+/// times), that one's members are the tensors; otherwise its own members are. Names get no prefix. Values that are
+/// not tensors, and keys that are not texts, are ignored.
 ///
-/// Contiguous tensors are read from the mapped file where they lie; others are gathered into memory of their own, together
-/// no more bytes than the file has.
+/// Contiguous tensors are read from the mapped file where they lie; others are gathered into memory of their own,
+/// together no more bytes than the file has.
 public struct PyTorchArchive: Sendable {
     /// The tensors by name.
     public let tensors: [String: Tensor]
 
     private static let wrappers = ["state_dict", "model_state_dict", "module", "model"]
 
-    /// Maps the file at `path`, runs its pickle in a machine that can only describe tensors, and checks that every tensor
-    /// lies in its storage and every storage in the file.
+    /// Maps the file at `path`, runs its pickle in a machine that can only describe tensors, and checks that every
+    /// tensor lies in its storage and every storage in the file.
     /// - Throws: `CheckpointError`; `.forbiddenGlobal` for a pickle that names anything but tensors' own functions.
     public init(path: String) throws {
         try self.init(MemoryMappedFile.open(path))
@@ -65,7 +65,7 @@ public struct PyTorchArchive: Sendable {
         return (entry, root)
     }
 
-    /// Archives without the entry are older than PyTorch 2.1, which wrote it first, and little-endian as far as anyone knows.
+    /// Older versions of PyTorch write no such entry, and their files are taken as little-endian.
     private static func checkByteOrder(of archive: ZipArchive, root: String) throws {
         guard let entry = archive.entries["\(root)byteorder"] else { return }
         let range = try archive.range(of: entry)

@@ -5,10 +5,10 @@ public import Tensors
 public enum SafetensorsWriter {
     /// Writes `tensors` and `metadata` to `path`.
     ///
-    /// Header keys are sorted; the same arguments give the same bytes. Elements begin at a multiple of 8 bytes and larger types come
-    /// first, so every tensor is aligned to its type without gaps. The file is written under a temporary name in
-    /// the same directory, flushed to the disk and renamed: under `path` lies either what was there before or the whole new
-    /// file.
+    /// Header keys are sorted; the same arguments give the same bytes. Elements begin at a multiple of 8 bytes and
+    /// larger types come first, so every tensor is aligned to its type without gaps. The file is written under a
+    /// temporary name in the same directory, flushed to the disk and renamed: under `path` lies either what was there
+    /// before or the whole new file.
     /// - Throws: `CheckpointError.unwritable` with the system's reason, or for a tensor called `__metadata__`.
     public static func write(_ tensors: [String: Tensor], metadata: [String: String] = [:], to path: String) throws {
         guard tensors[SafetensorsFile.metadataKey] == nil else {

@@ -13,7 +13,7 @@ struct WeightsSearch {
     var files: [String]
     /// The index that named them.
     var index: ShardIndex?
-    /// What was found under one of `names`, or is a shard: "safetensors", "index.json", ... with everything in `files` left out.
+    /// Other files of weights that lie under one of `names` and are not read.
     var ignored: [String]
     /// The match that decided, for a person.
     var chosen: String

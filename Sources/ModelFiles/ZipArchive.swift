@@ -3,7 +3,8 @@ internal import Tensors
 /// The directory of a zip archive whose entries are used in place (PKWARE APPNOTE 6.3.10, ZIP64 included).
 ///
 /// Nothing is decompressed: only entries that are stored as they are can be used, which is how PyTorch writes all of
-/// them. Checksums are not verified: that would read gigabytes which may never be used, and PyTorch can be told to leave them out.
+/// them. Checksums are not verified: that would read gigabytes which may never be used, and PyTorch can be told to
+/// leave them out.
 struct ZipArchive {
     /// What the central directory says about one entry.
     struct Entry {
