@@ -9,7 +9,7 @@
 enum {
     KEY_BLOCK = 256,     // Bc
     TASK_ROWS = 192,     // G x Br
-    DIRECT_ROWS = 6,     // up to this many rows (decode) keys and values are read in place instead of packed
+    DIRECT_ROWS = 8,     // up to this many rows (decode) keys and values are read in place instead of packed
 };
 
 // Stands for "no key seen": finite, so that the difference of two of them is 0 and not NaN.
@@ -19,7 +19,9 @@ static const float LN_2 = 0.69314718055994531f;
 
 int64_t vlm_attention_task_queries(const vlm_attention *a) { return vlm_max(1, TASK_ROWS / a->group); }
 
-static int64_t panels(int64_t columns, const vlm_kernels *k) { return (columns + k->tile_columns - 1) / k->tile_columns; }
+static int64_t panels(int64_t columns, const vlm_kernels *k) {
+    return (columns + k->tile_columns - 1) / k->tile_columns;
+}
 
 size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a) {
     int64_t rows = vlm_attention_task_queries(a) * a->group, d = a->head_size, nr = k->tile_columns;
@@ -59,38 +61,42 @@ static void rows_by_block(const task *t, int64_t row, int64_t rows, int64_t bloc
         high = vlm_max(high, vlm_min(length, v.end - block));
     }
     if (high <= low) return;
+    low = low / nr * nr;  // whole panels; what lies before them is not computed
 
     const float *q_rows[VLM_MAX_TILE_ROWS], *p_rows[VLM_MAX_TILE_ROWS];
     for (int64_t r = 0; r < rows; r++) q_rows[r] = t->q + (row + r) * d;
     if (direct)
         k->product_dots(
-            VLM_F32, rows, high, d, t->q + row * d, d, a->k + block * a->ldk, a->ldk, t->scores, lds);
+            VLM_F32, rows, high - low, d, t->q + row * d, d, a->k + (block + low) * a->ldk, a->ldk, t->scores + low,
+            lds);
     else
-        for (int64_t j = 0; j < high; j += nr)
+        for (int64_t j = low; j < high; j += nr)
             k->product_tile(rows, vlm_min(nr, high - j), d, q_rows, t->keys + j * d, t->scores + j, lds, 0);
 
     for (int64_t r = 0; r < rows; r++) {
         visible v = keys_of(a, position_of(t, row + r));
         float *s = t->scores + r * lds;
-        p_rows[r] = s;
+        p_rows[r] = s + low;
         int64_t begin = vlm_min(high, vlm_max(0, v.first - block)), end = vlm_max(0, vlm_min(high, v.end - block));
         if (end <= begin) {
-            memset(s, 0, (size_t)high * 4);
+            memset(s + low, 0, (size_t)(high - low) * 4);
             continue;
         }
         float correction = k->online_softmax(end - begin, s + begin, &t->maximum[row + r], &t->sum[row + r]);
-        memset(s, 0, (size_t)begin * 4);
+        memset(s + low, 0, (size_t)(begin - low) * 4);
         memset(s + end, 0, (size_t)(high - end) * 4);
         if (correction != 1) k->scale(d, correction, t->o + (row + r) * d, t->o + (row + r) * d);
     }
 
     if (direct)
         for (int64_t r = 0; r < rows; r++)
-            k->weighted_sum(high, d, p_rows[r], a->v + block * a->ldv, a->ldv, t->o + (row + r) * d);
+            k->weighted_sum(
+                high - low, d, p_rows[r], a->v + (block + low) * a->ldv, a->ldv, t->o + (row + r) * d);
     else
         for (int64_t j = 0; j < d; j += nr)
             k->product_tile(
-                rows, vlm_min(nr, d - j), high, p_rows, t->values + j * KEY_BLOCK, t->o + row * d + j, d, 1);
+                rows, vlm_min(nr, d - j), high - low, p_rows, t->values + j * KEY_BLOCK + low * nr,
+                t->o + row * d + j, d, 1);
 }
 
 void vlm_attention_queries(
@@ -120,7 +126,8 @@ void vlm_attention_queries(
     }
     memset(t.o, 0, (size_t)(rows * d) * 4);
 
-    int direct = rows <= DIRECT_ROWS;
+    // By the whole call and not by the task, so that bytes do not depend on how queries were split into tasks.
+    int direct = a->queries * a->group <= DIRECT_ROWS;
     // Blocks start at multiples of KEY_BLOCK whatever the task, so that a row's sums do not depend on its neighbours.
     for (int64_t block = low / KEY_BLOCK * KEY_BLOCK; block < high; block += KEY_BLOCK) {
         int64_t length = vlm_min(KEY_BLOCK, high - block);
@@ -140,6 +147,7 @@ void vlm_attention_queries(
         int64_t head = r / positions, i = position_of(&t, r);
         int seen = t.maximum[r] != NO_KEY;
         k->scale(d, seen ? 1 / t.sum[r] : 0, t.o + r * d, a->output + i * a->ldo + head * d);
-        if (a->log_sum_exp) a->log_sum_exp[head * a->ldl + i] = seen ? (t.maximum[r] + log2f(t.sum[r])) * LN_2 : -INFINITY;
+        if (a->log_sum_exp)
+            a->log_sum_exp[head * a->ldl + i] = seen ? (t.maximum[r] + log2f(t.sum[r])) * LN_2 : -INFINITY;
     }
 }

@@ -17,18 +17,31 @@ int64_t vlm_im2win_row_floats(const vlm_convolution *c) {
 
 static int64_t filter_depth(const vlm_convolution *c) { return c->filter_height * c->filter_width * c->channels; }
 
+static void clear_pixels(int64_t count, int64_t channels, float *out, int64_t stride) {
+    for (int64_t i = 0; i < count; i++) memset(out + i * stride, 0, (size_t)channels * 4);
+}
+
 /// Copies pixels [x, x + count) of input row y to `out`, `stride` floats apart; zero outside the image.
 static void copy_pixels(
     const vlm_convolution *c, const float *input, int64_t y, int64_t x, int64_t count, float *out, int64_t stride) {
-    for (int64_t i = 0; i < count; i++, out += stride) {
-        int inside = y >= 0 && y < c->height && x + i >= 0 && x + i < c->width;
-        if (!inside)
-            for (int64_t ch = 0; ch < c->channels; ch++) out[ch] = 0;
-        else {
-            const float *pixel = input + (y * c->width + x + i) * c->channels;
-            for (int64_t ch = 0; ch < c->channels; ch++) out[ch] = pixel[ch];
-        }
-    }
+    int64_t channels = c->channels;
+    int inside = y >= 0 && y < c->height;
+    int64_t begin = inside ? vlm_min(count, vlm_max(0, -x)) : count;
+    int64_t end = inside ? vlm_max(begin, vlm_min(count, c->width - x)) : count;
+    clear_pixels(begin, channels, out, stride);
+    clear_pixels(count - end, channels, out + end * stride, stride);
+    if (begin == end) return;
+
+    const float *pixel = input + (y * c->width + x + begin) * channels;
+    out += begin * stride;
+    if (stride == channels)
+        memcpy(out, pixel, (size_t)((end - begin) * channels) * 4);
+    else if (channels == 3)  // the usual image: worth more than a call per pixel
+        for (int64_t i = begin; i < end; i++, pixel += 3, out += stride)
+            out[0] = pixel[0], out[1] = pixel[1], out[2] = pixel[2];
+    else
+        for (int64_t i = begin; i < end; i++, pixel += channels, out += stride)
+            memcpy(out, pixel, (size_t)channels * 4);
 }
 
 void vlm_im2win_rows(const vlm_convolution *c, const float *input, int64_t first, int64_t end, float *window) {
@@ -58,7 +71,7 @@ void vlm_convolution_pack(
         for (int64_t u = 0; u < hf; u++)
             for (int64_t v = 0; v < wf; v++)
                 for (int64_t ch = 0; ch < c->channels; ch++) {
-                    int64_t at = route == VLM_IM2WIN ? (v * hf + u) * c->channels + ch : (u * wf + v) * c->channels + ch;
+                    int64_t at = (route == VLM_IM2WIN ? v * hf + u : u * wf + v) * c->channels + ch;
                     float *panel = panels + j * depth + at * nr;
                     for (int64_t i = 0; i < nr; i++) {
                         int64_t source = (((j + i) * c->channels + ch) * hf + u) * wf + v;

@@ -5,9 +5,10 @@
 #include "families.h"
 
 enum {
-    PANELS = 4,       // panels packed together: A is streamed once per PANELS * NR columns
+    PANELS = 4,        // panels of a task: A is streamed once per PANELS * NR columns
     DEPTH_BLOCK = 256, // KC: one AVX-512 panel of 256 x 32 floats fills 32 KB of L1
-    DOTS_ROWS = 4,    // up to this many rows the packed form costs more than reading the weights once per row pair
+    DOTS_ROWS = 8,     // up to this many rows, packing costs more than reading the weights once per four rows
+    NARROW_ROWS = 64,  // up to this many rows, A stays in L2 and panels are better taken one by one (see `block`)
 };
 
 int64_t vlm_product_task_columns(const vlm_kernels *k) { return PANELS * k->tile_columns; }
@@ -31,7 +32,8 @@ static void pack(
             p->w_type, columns, depth, vlm_at(p->w_type, p->w, depth_start * p->ldw + j), p->ldw, panel);
 }
 
-/// Columns [j, end), at most PANELS panels of them.
+/// Columns [j, end), at most PANELS panels of them. With few rows the time goes into reading weights: one panel at a
+/// time walks NR rows of weights from end to end, which the processor can follow and fetch ahead.
 static void block(const vlm_kernels *k, const vlm_product *p, int64_t j, int64_t end, float *scratch) {
     int64_t nr = k->tile_columns, mr = k->tile_rows;
     for (int64_t start = 0; start < p->depth; start += DEPTH_BLOCK) {
@@ -68,6 +70,6 @@ void vlm_product_columns(
         finish(k, p, 0, p->rows, first, end - first);
         return;
     }
-    int64_t step = vlm_product_task_columns(k);
+    int64_t step = p->rows <= NARROW_ROWS ? k->tile_columns : vlm_product_task_columns(k);
     for (int64_t j = first; j < end; j += step) block(k, p, j, vlm_min(j + step, end), scratch);
 }
