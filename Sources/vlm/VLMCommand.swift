@@ -17,7 +17,7 @@ struct VLMCommand: ParsableCommand {
               vlm chat --model DIR
               vlm inspect DIR
             """,
-        subcommands: [AskCommand.self, ChatCommand.self, TraceCommand.self])
+        subcommands: [AskCommand.self, ChatCommand.self, InspectCommand.self, TraceCommand.self])
 
     static func main() {
         do {

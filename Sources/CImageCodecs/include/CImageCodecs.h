@@ -58,6 +58,11 @@ vlm_image_status vlm_png_header(
 vlm_image_status vlm_png_decode(
     const uint8_t *bytes, size_t count, uint8_t *rgb, size_t rgb_count, vlm_image_report *report);
 
+/// Encodes rgb [height][width][3] as a PNG. With `out` NULL only sets `*count` to a size that will do; otherwise writes
+/// at most `*count` bytes and sets `*count` to how many there are.
+vlm_image_status vlm_png_encode(
+    const uint8_t *rgb, int64_t width, int64_t height, uint8_t *out, size_t *count, vlm_image_report *report);
+
 vlm_image_status vlm_jpeg_header(
     const uint8_t *bytes, size_t count, vlm_image_header *header, vlm_image_report *report);
 /// Decodes to rgb [height][width][3], which must have exactly the size of the header (`rgb_count` bytes).
