@@ -1,6 +1,8 @@
-/// Where the middle of a picture lies, as transformers 4.36's `center_crop` finds it.
+/// Where the middle of a picture lies, as transformers' `center_crop` finds it.
 ///
-/// Along a side that is shorter than the crop the picture is put in the middle of zeros, the odd one before it.
+/// Along a side that is shorter than the crop the picture is put in the middle of zeros, the odd one before it. So do
+/// transformers since they mended it; 4.36 returns one pixel less than the crop when the difference is odd, which no
+/// vision tower takes. In all other cases both agree.
 struct CenterCrop: Equatable {
     /// The part of the picture that is kept.
     let region: ImageRegion
