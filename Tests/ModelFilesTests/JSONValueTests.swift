@@ -117,7 +117,9 @@ struct JSONValueTests {
             try scratch.write(text, as: "config.json")
             return #expect(throws: CheckpointError.self) { try JSONFile.decode(Config.self, from: path) }
         }
-        #expect(try error("{}") == .unexpectedValue(file: path, key: "hidden_size", expected: "a value", got: "missing"))
+        #expect(
+            try error("{}")
+                == .unexpectedValue(file: path, key: "hidden_size", expected: "a value", got: "missing"))
         #expect(
             try error(#"{"hidden_size":"x"}"#)
                 == .unexpectedValue(file: path, key: "hidden_size", expected: "Int", got: "a value of another type"))
