@@ -1,0 +1,97 @@
+import CKernels
+import Foundation
+import TestSupport
+import Testing
+
+@Suite("Softmax")
+struct SoftmaxTests {
+    @Test("softmax agrees with double precision and sums to one", arguments: KernelSet.available)
+    func softmax(set: KernelSet) {
+        var random = SeededGenerator(seed: 9)
+        for n in Array(1...50) + [127, 577, 1000] {
+            for scale: Float in [0, 1, 30, 1000] {
+                let x = random.floats(n).map { scale * $0 + 3 }, y = Fenced(x)
+                set.functions.softmax(Int64(n), y.pointer)
+                let top = Double(x.max()!), e = x.map { exp(Double($0) - top) }, sum = e.reduce(0, +)
+                for (value, e) in zip(y.values, e) {
+                    // Relative: the subtraction of the maximum rounds an argument of at most 88 (below, exp is 0) by
+                    // 88 x 2^-24 = 5.2e-6; exp adds 3e-7 and the sum of n terms in the worst order n 2^-24, in
+                    // practice its square root: 1e-5 in all.
+                    #expect((Double(value) - e / sum).magnitude <= 1e-5 * (e / sum) + 1e-37)
+                }
+                #expect((y.values.reduce(0) { $0 + Double($1) } - 1).magnitude < 1e-5)
+                #expect(y.isIntact)
+            }
+        }
+    }
+
+    /// Runs one online step from maximum 0 and an empty sum over non-positive values, which makes it a plain exp2.
+    static func exp2(_ set: KernelSet, _ x: [Float]) -> [Float] {
+        let y = Fenced(x)
+        var maximum: Float = 0, sum: Float = 0
+        _ = set.functions.online_softmax(Int64(x.count), y.pointer, &maximum, &sum)
+        precondition(maximum == 0)
+        return y.values
+    }
+
+    @Test("exp2 of a negative float is within 2.1 ulp", arguments: KernelSet.available)
+    func ulps(set: KernelSet) {
+        // Degree 5 was found 2.04 ulp wide over every float in [-125, -4.7e-10]; every 1009th is taken here.
+        let first = Float(-0x1p-31).bitPattern, last = Float(-126).bitPattern
+        let x = Array(stride(from: first, through: last, by: 1009)).map { Float(bitPattern: $0) }
+        var worst = 0.0
+        for (x, y) in zip(x, Self.exp2(set, x)) {
+            let exact = Foundation.exp2(Double(x))
+            worst = max(worst, (Double(y) - exact).magnitude / Double(Float(exact).ulp))
+        }
+        #expect(worst <= 2.1)
+    }
+
+    @Test("exp2 is 1 at 0, 0 far below, and never subnormal or NaN in a vector", arguments: KernelSet.available)
+    func limits(set: KernelSet) {
+        let far: [Float] = [-0.0, 0, -126, -126.5, -127, -149, -150, -1000, -1e10, -1e30, -3e38, -.infinity]
+        for x in far {
+            for lanes in [1, 8, 16, 19] {
+                for y in Self.exp2(set, [Float](repeating: x, count: lanes)) {
+                    switch x {
+                    case 0: #expect(y == 1)
+                    case -126: #expect(y == 0x1p-126)
+                    case ..<(-151): #expect(y == 0)
+                    default: #expect(set.isFused ? y == 0 : y < 0x1p-126)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("an online step gives the maximum, the rescaled sum and the correction", arguments: KernelSet.available)
+    func onlineStep(set: KernelSet) {
+        var random = SeededGenerator(seed: 10)
+        for n in Array(1...40) + [255, 256] {
+            for start: Float in [-1e30, -3, 0.25, 5] {
+                let x = random.floats(n).map { 4 * $0 }, y = Fenced(x)
+                let before: Float = start == -1e30 ? 0 : 2.5
+                var maximum = start, sum = before
+                let correction = set.functions.online_softmax(Int64(n), y.pointer, &maximum, &sum)
+                let top = max(start, x.max()!)
+                let exact = x.map { Foundation.exp2(Double($0) - Double(top)) }
+                let expectedCorrection = start == -1e30 ? 0 : Foundation.exp2(Double(start) - Double(top))
+                #expect(maximum == top)
+                // exp2 is within 2.1 ulp of at most 1, its argument within 2^-24 of 8: 1e-6 in all.
+                #expect((Double(correction) - expectedCorrection).magnitude <= 1e-6)
+                let total = Double(before) * expectedCorrection + exact.reduce(0, +)
+                #expect((Double(sum) - total).magnitude <= 2e-6 * total)
+                for (value, exact) in zip(y.values, exact) { #expect((Double(value) - exact).magnitude <= 1e-6) }
+                #expect(y.isIntact)
+            }
+        }
+    }
+
+    @Test("a step that does not raise the maximum corrects by exactly 1", arguments: KernelSet.available)
+    func noRise(set: KernelSet) {
+        let x = Fenced<Float>([-1, -2, 0])
+        var maximum: Float = 0, sum: Float = 1
+        #expect(set.functions.online_softmax(3, x.pointer, &maximum, &sum) == 1)
+        #expect(sum == 2.75 && x.values == [0.5, 0.25, 1])
+    }
+}
