@@ -57,7 +57,7 @@ struct SafetensorsWriterTests {
     func header() throws {
         let scratch = try Scratch()
         let tensors = [
-            "b": Tensor([1, 2] as [Float], shape: [2]), "a": Tensor([3] as [Int32], shape: []),
+            "b": Tensor([1, 2] as [Float], shape: [2]), "a": Tensor(integers: [3], shape: []),
             "c/d": Tensor([] as [Float], shape: [0]),
         ]
         for name in ["1", "2"] {
