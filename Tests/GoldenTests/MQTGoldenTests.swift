@@ -19,7 +19,7 @@ import Testing
         for file in stage.files(ofKind: "data") {
             let data = try report.data(file)
             if data.keys.contains(where: { $0.hasPrefix("key_pos.") }) {
-                try resampling(transformer, cases, weights, data, heads, report, file)
+                try resampling(transformer, cases, data, stage, report, file)
             }
             try tables(data, stage, report, file)
             try realSize(data, stage, report, file)
@@ -33,8 +33,8 @@ import Testing
     }
 
     private func resampling(
-        _ transformer: QueryTransformer, _ cases: JSONValue, _ weights: [String: Tensor], _ data: [String: Tensor],
-        _ heads: Int, _ report: GoldenReport, _ file: String
+        _ transformer: QueryTransformer, _ cases: JSONValue, _ data: [String: Tensor], _ stage: GoldenStage,
+        _ report: GoldenReport, _ file: String
     ) throws {
         let maximum = transformer.maximumTokens
         for entry in try #require(cases["cases"]?.array) {
@@ -67,11 +67,9 @@ import Testing
             }
         }
         if let x = data["x.small"], data["y.small"] != nil {
-            let tokens = x.shape[1]
-            let grid = try #require(data.keys.lazy.compactMap { name -> PatchGrid? in
-                guard name.hasPrefix("key_pos.") else { return nil }
-                return PatchGrid(golden: name.split(separator: ".")[1]).flatMap { $0.count == tokens ? $0 : nil }
-            }.first)
+            let notes = ["x.small", "y.small"].compactMap { stage.specification(file, $0)?["meaning"]?.string }
+            let size = notes.lazy.compactMap { $0.firstMatch(of: /tgt (\d+x\d+)/)?.1 }.first
+            let grid = try #require(size.flatMap { PatchGrid(golden: $0) })
             try report.check(file, "y.small", transformer.batch(x, on: grid, budget: largest))
         }
     }

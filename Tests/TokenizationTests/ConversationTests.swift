@@ -4,43 +4,6 @@ import Testing
 
 @Suite("Conversations and their templates")
 struct ConversationTests {
-    @Test("every golden conversation renders to the reference's prompt, and raises where it raises", .tags(.golden))
-    func goldenPrompts() throws {
-        let cases = try Golden.conversations().cases
-        var tally = Tally()
-        for item in cases {
-            var conversation = Conversation(template: try .named(item.mode))
-            for turn in item.turns {
-                let text = try #require(turn.user ?? turn.user_tuple)
-                conversation.append(.user, text, carriesImage: turn.user_tuple != nil)
-                conversation.append(.assistant, turn.assistant)
-            }
-            if let prompt = item.prompt {
-                tally.compare(try conversation.prompt(), prompt, item.mode)
-            } else {
-                tally.record((try? conversation.prompt()) == nil) {
-                    "\(item.mode): rendered where the reference raises"
-                }
-            }
-        }
-        tally.expect(cases.count)
-    }
-
-    @Test("the templates are those of the reference, no more and no fewer", .tags(.golden))
-    func goldenTemplates() throws {
-        let modes = try Golden.conversations().modes
-        #expect(Set(modes.keys) == Set(ConversationTemplate.all.map(\.name)))
-        for (name, mode) in modes {
-            let template = try ConversationTemplate.named(name)
-            #expect(template.system == mode.system)
-            #expect([template.userRole, template.assistantRole] == mode.roles)
-            #expect(template.style.rawValue == mode.sep_style)
-            #expect(template.separator == mode.sep)
-            #expect(template.secondSeparator == mode.sep2)
-            #expect(template.version == mode.version)
-        }
-    }
-
     @Test("a LLAMA_2 conversation must open with a text of the user")
     func opening() throws {
         let template = try ConversationTemplate.named("llava_llama_2")

@@ -6,27 +6,6 @@ import Testing
 
 @Suite("SentencePiece encoding and decoding")
 struct SentencePieceTokenizerTests {
-    @Test("every golden string has the library's ids and decodes to the library's text", .tags(.golden))
-    func goldenStrings() throws {
-        let golden = try Golden.sentencePiece()
-        try check(golden, Golden.tokenizer())
-    }
-
-    @Test("the golden model's settings are those the library reports", .tags(.golden))
-    func goldenSpec() throws {
-        let spec = try #require(try Golden.sentencePiece().spec)
-        let model = try Golden.tokenizer().model
-        #expect(model.pieces.count == spec.vocab_size)
-        #expect(model.byteFallback == spec.byte_fallback)
-        #expect(model.addDummyPrefix == spec.add_dummy_prefix)
-        #expect(model.removeExtraWhitespaces == spec.remove_extra_whitespaces)
-        #expect(model.escapeWhitespaces == spec.escape_whitespaces)
-        #expect(model.unknownID == spec.unk_id)
-        #expect(model.bosID ?? -1 == spec.bos_id)
-        #expect(model.eosID ?? -1 == spec.eos_id)
-        #expect(model.padID ?? -1 == spec.pad_id)
-    }
-
     @Test("the tiny model gives the library's ids and texts", .tags(.golden))
     func tinyModel() throws {
         let golden = try Golden.read(

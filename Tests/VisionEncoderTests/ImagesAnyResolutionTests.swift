@@ -5,57 +5,6 @@ import Testing
 
 @Suite("Tiles for any resolution")
 struct ImagesAnyResolutionTests {
-    static let record = try? GoldenImages.object("anyres.json")
-
-    @Test("grid, feature map, unpadded map and token count equal the recorded arithmetic", .tags(.golden))
-    func arithmetic() throws {
-        let record = try #require(Self.record)
-        let cases = try #require(record.at("arithmetic")?.items)
-        #expect(!cases.isEmpty)
-        for expected in cases {
-            let name = try #require(expected.at("pinpoints")?.text)
-            let pinpoints = try #require(record.at("released_pinpoints_w_h", name)).items.compactMap(\.size)
-            let side = try #require(pinpoints.map { min($0.width, $0.height) }.min())
-            let choice = try AnyResolution(pinpoints: pinpoints, tileSide: side)
-            let size = ImageSize(
-                width: try #require(expected.at("w")?.integer), height: try #require(expected.at("h")?.integer))
-            let patches = 24
-            let map = choice.featureMapSize(for: size, patchesPerSide: patches)
-            let kept = choice.keptMapSize(for: size, patchesPerSide: patches)
-            #expect(choice.bestResolution(for: size) == expected.at("best")?.size, "\(size) \(name)")
-            #expect(choice.grid(for: size) == expected.at("grid_w_h")?.size, "\(size) \(name)")
-            #expect([map.height, map.width] == expected.at("feature_hw")?.items.map(\.integer), "\(size) \(name)")
-            #expect([kept.height, kept.width] == expected.at("unpadded_hw")?.items.map(\.integer), "\(size) \(name)")
-            #expect(
-                choice.imageTokenCount(for: size, patchesPerSide: patches) == expected.at("image_tokens")?.integer,
-                "\(size) \(name)")
-        }
-    }
-
-    @Test("padded pictures and views equal the reference to the bit", .tags(.golden))
-    func views() throws {
-        let record = try #require(Self.record)
-        let pinpoints = try #require(record.at("small_pinpoints_w_h")).items.compactMap(\.size)
-        let processor = CLIPImageProcessor(side: GoldenImages.smallSide)
-        let choice = try AnyResolution(pinpoints: pinpoints, tileSide: GoldenImages.smallSide)
-        guard case .object(let expected) = try #require(record.at("small_images")) else { return }
-        #expect(!expected.isEmpty)
-        for (key, value) in expected {
-            let golden = try #require(GoldenImages.all.first { $0.key == key })
-            let image = try RGBImage(contentsOf: golden.path)
-            #expect(image.size == value.at("size")?.size)
-            #expect(choice.bestResolution(for: image.size) == value.at("best_resolution")?.size)
-            #expect(sha256(choice.padded(image).pixels) == value.at("padded_sha256")?.text)
-
-            let processed = try ImageProcessing.anyResolution(pinpoints: pinpoints)(image, with: processor)
-            #expect(processed.grid == value.at("grid_w_h")?.size)
-            #expect(processed.pixelValues.shape[0] == 1 + (value.at("tiles")?.integer ?? 0))
-            let stored = try #require(golden.tensor("anyres"))
-            #expect(processed.pixelValues.shape == stored.shape)
-            #expect(processed.pixelValues.floats.map(\.bitPattern) == stored.floats.map(\.bitPattern))
-        }
-    }
-
     @Test("a map larger than the limit shrinks, one hardly larger stays")
     func patchLimit() throws {
         // 2000 x 1999 fills 3 x 3 tiles of 24 patches: 72 x 72 features.

@@ -1,5 +1,5 @@
 /// SHA-256 (FIPS 180-4) in lower-case hexadecimal, for comparing with recorded digests.
-func sha256(_ message: [UInt8]) -> String {
+public func sha256(_ message: [UInt8]) -> String {
     func root(_ prime: Int, _ power: Double) -> UInt32 {
         // The first 32 bits of the fraction.
         let value = power == 2 ? Double(prime).squareRoot() : cubeRoot(Double(prime))
