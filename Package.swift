@@ -59,7 +59,8 @@ let package = Package(
         .executableTarget(
             name: "vlm",
             dependencies: [
-                "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors", "Tokenization",
+                "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors",
+                "Tokenization",
                 "VisionEncoder",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

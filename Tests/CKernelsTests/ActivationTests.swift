@@ -68,7 +68,9 @@ struct ActivationTests {
         }
     }
 
-    @Test("activations and the gated product end where they should, and may work in place", arguments: KernelSet.available)
+    @Test(
+        "activations and the gated product end where they should, and may work in place", arguments: KernelSet.available
+    )
     func tails(set: KernelSet) {
         var random = SeededGenerator(seed: 7)
         for n in 1...40 {
@@ -93,7 +95,8 @@ struct ActivationTests {
         }
     }
 
-    @Test("the epilogue adds the bias, activates, and leaves the rest of the rows alone", arguments: KernelSet.available)
+    @Test(
+        "the epilogue adds the bias, activates, and leaves the rest of the rows alone", arguments: KernelSet.available)
     func epilogue(set: KernelSet) {
         var random = SeededGenerator(seed: 8)
         for rows in [1, 2, 5] {

@@ -140,7 +140,9 @@ struct AttentionTests {
         for set in KernelSet.available { problem.check(set) }
     }
 
-    @Test("causal attention aligns its last query with its last key", arguments: [(5, 300), (40, 257), (13, 14), (9, 4), (600, 513)])
+    @Test(
+        "causal attention aligns its last query with its last key",
+        arguments: [(5, 300), (40, 257), (13, 14), (9, 4), (600, 513)])
     func rectangular(queries: Int, keys: Int) {
         for mask in [Mask.causal, .prefix, .window] {
             for group in [1, 4] {

@@ -40,7 +40,8 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
                             for v in 0..<filterWidth {
                                 let p = pixel(
                                     input, m * strideHeight + u - paddingTop, x * strideWidth + v - paddingLeft, c)
-                                sum += Double(p)
+                                sum +=
+                                    Double(p)
                                     * Double(filters[((j * channels + c) * filterHeight + u) * filterWidth + v])
                             }
                         }
@@ -56,13 +57,27 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
         var all: [ConvolutionCase] = [
             // A patch embedding whose last rows and columns are dropped; an 11 x 11 stem; a 1 x 1; a filter as large
             // as the image; a stride beyond the filter; a one-dimensional stem.
-            .init(channels: 3, height: 30, width: 45, filters: 40, filterHeight: 14, filterWidth: 14, strideHeight: 14, strideWidth: 14),
-            .init(channels: 3, height: 31, width: 27, filters: 33, filterHeight: 11, filterWidth: 11, strideHeight: 4, strideWidth: 4),
-            .init(channels: 16, height: 5, width: 9, filters: 7, filterHeight: 1, filterWidth: 1, strideHeight: 1, strideWidth: 1),
-            .init(channels: 2, height: 6, width: 7, filters: 3, filterHeight: 6, filterWidth: 7, strideHeight: 1, strideWidth: 1),
-            .init(channels: 3, height: 11, width: 14, filters: 5, filterHeight: 2, filterWidth: 2, strideHeight: 3, strideWidth: 5),
-            .init(channels: 8, height: 1, width: 40, filters: 12, filterHeight: 1, filterWidth: 3, strideHeight: 1, strideWidth: 2, paddingLeft: 1, paddingRight: 1),
-            .init(channels: 1, height: 4, width: 3, filters: 2, filterHeight: 3, filterWidth: 3, strideHeight: 2, strideWidth: 1, paddingTop: 5, paddingLeft: 4, paddingBottom: 6, paddingRight: 4),
+            .init(
+                channels: 3, height: 30, width: 45, filters: 40, filterHeight: 14, filterWidth: 14, strideHeight: 14,
+                strideWidth: 14),
+            .init(
+                channels: 3, height: 31, width: 27, filters: 33, filterHeight: 11, filterWidth: 11, strideHeight: 4,
+                strideWidth: 4),
+            .init(
+                channels: 16, height: 5, width: 9, filters: 7, filterHeight: 1, filterWidth: 1, strideHeight: 1,
+                strideWidth: 1),
+            .init(
+                channels: 2, height: 6, width: 7, filters: 3, filterHeight: 6, filterWidth: 7, strideHeight: 1,
+                strideWidth: 1),
+            .init(
+                channels: 3, height: 11, width: 14, filters: 5, filterHeight: 2, filterWidth: 2, strideHeight: 3,
+                strideWidth: 5),
+            .init(
+                channels: 8, height: 1, width: 40, filters: 12, filterHeight: 1, filterWidth: 3, strideHeight: 1,
+                strideWidth: 2, paddingLeft: 1, paddingRight: 1),
+            .init(
+                channels: 1, height: 4, width: 3, filters: 2, filterHeight: 3, filterWidth: 3, strideHeight: 2,
+                strideWidth: 1, paddingTop: 5, paddingLeft: 4, paddingBottom: 6, paddingRight: 4),
         ]
         var random = SeededGenerator(seed: 30)
         func pick(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }

@@ -4,12 +4,17 @@ import Testing
 
 @Suite("Elementwise kernels")
 struct ElementwiseTests {
-    @Test("sums and products are exact on integers, end where they should, and work in place", arguments: KernelSet.available)
+    @Test(
+        "sums and products are exact on integers, end where they should, and work in place",
+        arguments: KernelSet.available)
     func integers(set: KernelSet) {
         var random = SeededGenerator(seed: 13)
         for n in Array(0...40) + [100, 1000] {
             let a = random.integers(n), b = random.integers(n)
-            func check(_ expected: [Float], _ run: (UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void) {
+            func check(
+                _ expected: [Float],
+                _ run: (UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void
+            ) {
                 let x = Fenced(a), z = Fenced(b), y = Fenced([Float](repeating: untouched, count: n))
                 run(x.pointer, z.pointer, y.pointer)
                 #expect(y.values == expected && y.isIntact, "n = \(n)")

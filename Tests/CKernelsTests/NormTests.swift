@@ -19,7 +19,8 @@ struct NormTests {
             let mean = x.reduce(0) { $0 + Double($1) } / Double(n)
             let variance = x.reduce(0) { $0 + (Double($1) - mean) * (Double($1) - mean) } / Double(n)
             for i in 0..<n {
-                let exact = (Double(x[i]) - mean) / (variance + Double(Float(1e-5))).squareRoot()
+                let exact =
+                    (Double(x[i]) - mean) / (variance + Double(Float(1e-5))).squareRoot()
                     * Double(weight[i]) + Double(bias[i])
                 // The mean of n values in -1...1 is off by up to n 2^-24 in the sequential sum and the scale is at
                 // most 1/sqrt(1e-5) where n = 1; values of this size then differ by a few 1e-5 at the very worst.
@@ -31,11 +32,13 @@ struct NormTests {
         }
     }
 
-    @Test("the variance is of differences from the mean, so a large offset does no harm", arguments: KernelSet.available)
+    @Test(
+        "the variance is of differences from the mean, so a large offset does no harm", arguments: KernelSet.available)
     func offset(set: KernelSet) {
         // Exact in float32: the sum of squares of such values would lose every digit of their variance of 0.25.
         let x = (0..<64).map { Float(4096) + ($0 % 2 == 0 ? 0.5 : -0.5) }
-        let input = Fenced(x), w = Fenced([Float](repeating: 1, count: 64)), b = Fenced([Float](repeating: 0, count: 64))
+        let input = Fenced(x), w = Fenced([Float](repeating: 1, count: 64)),
+            b = Fenced([Float](repeating: 0, count: 64))
         set.functions.layer_norm(64, input.pointer, w.pointer, b.pointer, 0, input.pointer)
         #expect(input.values == (0..<64).map { $0 % 2 == 0 ? 1 : -1 })
     }

@@ -84,7 +84,8 @@ struct ProductDotsTests {
                 let expected = (0..<width).map { j in
                     (0..<count).reduce(start[j]) { sum, i in
                         set.isFused
-                            ? sum.addingProduct(weights[i], values[i * ldv + j]) : sum + weights[i] * values[i * ldv + j]
+                            ? sum.addingProduct(weights[i], values[i * ldv + j])
+                            : sum + weights[i] * values[i * ldv + j]
                     }
                 }
                 for (value, chain) in zip(out.values, expected) {

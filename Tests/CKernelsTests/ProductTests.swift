@@ -11,7 +11,8 @@ struct ProductTests {
         let lda: Int, ldw: Int, ldc: Int
 
         init(
-            rows: Int, columns: Int, depth: Int, layout: vlm_layout, element: Element, activation: Activation = .identity,
+            rows: Int, columns: Int, depth: Int, layout: vlm_layout, element: Element,
+            activation: Activation = .identity,
             hasBias: Bool = false, random: inout SeededGenerator, values: (Int, inout SeededGenerator) -> [Float]
         ) {
             (self.rows, self.columns, self.depth) = (rows, columns, depth)
@@ -64,7 +65,9 @@ struct ProductTests {
                     let (sum, magnitude) = exact(r, j, values: values), value = Double(result[r * ldc + j])
                     // No activation here is steeper than 1.13, so the sum's rounding goes through it almost unchanged.
                     let bound =
-                        exactly ? 0 : 1.13 * summationBound(terms: depth + 1, magnitude: magnitude)
+                        exactly
+                        ? 0
+                        : 1.13 * summationBound(terms: depth + 1, magnitude: magnitude)
                             + (activation == .identity ? 0 : activation.bound(sum))
                     if (value - activation.exact(sum)).magnitude > bound || value.isNaN {
                         Issue.record("\(rows) x \(columns) x \(depth) at (\(r), \(j)): \(value), not \(sum)")
@@ -87,7 +90,8 @@ struct ProductTests {
                 let t = Case(
                     rows: rows, columns: columns, depth: depth, layout: Self.layouts.randomElement(using: &random)!,
                     element: Element.allCases.randomElement(using: &random)!,
-                    hasBias: Bool.random(using: &random), random: &random) { $1.integers($0) }
+                    hasBias: Bool.random(using: &random), random: &random
+                ) { $1.integers($0) }
                 t.check(t.run(set), exactly: true)
             }
         }
@@ -101,7 +105,8 @@ struct ProductTests {
                 for depth in [255, 256, 257, 511, 512, 600] {
                     let t = Case(
                         rows: rows, columns: 2 * set.tileColumns + 3, depth: depth, layout: layout, element: element,
-                        hasBias: true, random: &random) { $1.integers($0) }
+                        hasBias: true, random: &random
+                    ) { $1.integers($0) }
                     t.check(t.run(set), exactly: true)
                 }
             }
@@ -117,7 +122,8 @@ struct ProductTests {
                 for (rows, columns, depth) in [(1, 33, 300), (5, 16, 40), (9, 70, 129), (70, 45, 300), (13, 1, 1)] {
                     let t = Case(
                         rows: rows, columns: columns, depth: depth, layout: layout, element: element,
-                        activation: activation, hasBias: true, random: &random) { $1.floats($0) }
+                        activation: activation, hasBias: true, random: &random
+                    ) { $1.floats($0) }
                     t.check(t.run(set), exactly: false)
                 }
             }
@@ -131,7 +137,8 @@ struct ProductTests {
             for layout in Self.layouts {
                 let t = Case(
                     rows: rows, columns: 5 * set.tileColumns + 7, depth: 300, layout: layout, element: .float32,
-                    random: &random) { $1.floats($0) }
+                    random: &random
+                ) { $1.floats($0) }
                 let whole = t.run(set, task: 1 << 20).values
                 #expect(whole == t.run(set).values)
                 #expect(whole == t.run(set, task: set.tileColumns).values)
@@ -144,8 +151,10 @@ struct ProductTests {
         var random = SeededGenerator(seed: 24)
         for rows in [1, 20] {
             let t = Case(
-                rows: rows, columns: 5, depth: 0, layout: VLM_OUT_IN, element: .float32, activation: .silu, hasBias: true,
-                random: &random) { $1.floats(max($0, 0)) }
+                rows: rows, columns: 5, depth: 0, layout: VLM_OUT_IN, element: .float32, activation: .silu,
+                hasBias: true,
+                random: &random
+            ) { $1.floats(max($0, 0)) }
             t.check(t.run(set), exactly: false)
         }
     }

@@ -34,7 +34,7 @@ import Testing
         for layer in 0...layers {
             try report.check(file, "hidden_states.\(layer)", tower.hiddenState(pixels, at: layer))
         }
-        let last = tower.hiddenState(pixels, at: layers)        // [B, N + 1, D]
+        let last = tower.hiddenState(pixels, at: layers)  // [B, N + 1, D]
         try report.check(file, "last_hidden_state", last)
         let classTokens = Tensor.concatenatingRows((0..<last.shape[0]).map { last[$0][0..<1] })
         let postNorm = LayerNorm(weights.scoped("post_layernorm"), size: size, epsilon: tower.config.layerNormEps)

@@ -69,7 +69,9 @@ import VisionEncoder
                 let got = seen.bytesCHW(every: step)
                 try report.check(file, name, got)
                 // A lossless file leaves no room: the bytes must be equal whatever the tolerance.
-                if information.format == .png { report.checkEqual("\(name) bytes", got.bytes == data[name]?.bytes, true) }
+                if information.format == .png {
+                    report.checkEqual("\(name) bytes", got.bytes == data[name]?.bytes, true)
+                }
             } else {
                 let mode: ImageProcessing = match.1 == "pad" ? .pad : .square
                 try report.check(file, name, mode(source, with: processor).pixelValues.subsampled(by: step))
@@ -100,9 +102,11 @@ import VisionEncoder
             let choice = try AnyResolution(pinpoints: pinpoints, tileSide: small)
             for (key, record) in images {
                 let image = try RGBImage(contentsOf: stage.path(try #require(paths[key])))
-                report.checkEqual("\(key) resolution", choice.bestResolution(for: image.size), record["best_resolution"]?.imageSize)
+                report.checkEqual(
+                    "\(key) resolution", choice.bestResolution(for: image.size), record["best_resolution"]?.imageSize)
                 report.checkEqual("\(key) padded", sha256(choice.padded(image).pixels), record["padded_sha256"]?.string)
-                let processed = try ImageProcessing.anyResolution(pinpoints: pinpoints)(image, with: .golden(side: small))
+                let processed = try ImageProcessing.anyResolution(pinpoints: pinpoints)(
+                    image, with: .golden(side: small))
                 report.checkEqual("\(key) grid", processed.grid, record["grid_w_h"]?.imageSize)
                 report.checkEqual("\(key) views", processed.pixelValues.shape[0] - 1, record["tiles"]?.int)
                 try report.check(file, key + ".anyres", processed.pixelValues)
@@ -126,9 +130,11 @@ import VisionEncoder
             report.checkEqual(label + " best", choice.bestResolution(for: size), entry["best"]?.imageSize)
             report.checkEqual(label + " grid", grid, entry["grid_w_h"]?.imageSize)
             report.checkEqual(label + " map", [map.height, map.width], feature)
-            report.checkEqual(label + " kept", [kept.height, kept.width], entry["unpadded_hw"]?.array?.compactMap(\.int))
             report.checkEqual(
-                label + " tokens", choice.imageTokenCount(for: size, patchesPerSide: patches), entry["image_tokens"]?.int)
+                label + " kept", [kept.height, kept.width], entry["unpadded_hw"]?.array?.compactMap(\.int))
+            report.checkEqual(
+                label + " tokens", choice.imageTokenCount(for: size, patchesPerSide: patches),
+                entry["image_tokens"]?.int)
         }
     }
 }
@@ -154,14 +160,18 @@ extension JSONValue {
 extension RGBImage {
     /// Every `step`-th row and column as `[H, W, 3]`.
     fileprivate func bytesHWC(every step: Int) -> Tensor {
-        let (rows, columns) = (Array(Swift.stride(from: 0, to: height, by: step)), Array(Swift.stride(from: 0, to: width, by: step)))
+        let (rows, columns) = (
+            Array(Swift.stride(from: 0, to: height, by: step)), Array(Swift.stride(from: 0, to: width, by: step))
+        )
         let bytes = rows.flatMap { y in columns.flatMap { x in (0..<3).map { pixels[(y * width + x) * 3 + $0] } } }
         return Tensor(copying: bytes, shape: [rows.count, columns.count, 3], elementType: .uint8)
     }
 
     /// Every `step`-th row and column as `[3, H, W]`.
     fileprivate func bytesCHW(every step: Int) -> Tensor {
-        let (rows, columns) = (Array(Swift.stride(from: 0, to: height, by: step)), Array(Swift.stride(from: 0, to: width, by: step)))
+        let (rows, columns) = (
+            Array(Swift.stride(from: 0, to: height, by: step)), Array(Swift.stride(from: 0, to: width, by: step))
+        )
         let bytes = (0..<3).flatMap { c in rows.flatMap { y in columns.map { pixels[(y * width + $0) * 3 + c] } } }
         return Tensor(copying: bytes, shape: [3, rows.count, columns.count], elementType: .uint8)
     }

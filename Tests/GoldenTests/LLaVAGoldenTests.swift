@@ -125,7 +125,8 @@ import VisionEncoder
             let description = (file as NSString).deletingPathExtension + ".json"
             if FileManager.default.fileExists(atPath: stage.path(description)) {
                 for (name, entry) in try stage.json(description).object ?? [:] {
-                    report.checkEqual("\(file) \(name) shape", tensors[name]?.shape, entry["shape"]?.array?.compactMap(\.int))
+                    report.checkEqual(
+                        "\(file) \(name) shape", tensors[name]?.shape, entry["shape"]?.array?.compactMap(\.int))
                     let values = entry["values"]?.array?.compactMap { value in
                         value.double.map(Float.init) ?? value.bool.map { $0 ? 1 : 0 }
                     }
@@ -152,7 +153,9 @@ extension GoldenStage {
     func llava(_ directory: String, overrides: [(key: String, value: String)] = []) throws -> LLaVAModel {
         var options = LoadOptions()
         options.configOverrides = overrides
-        if FileManager.default.fileExists(atPath: path("params.json")), let heads = try json("params.json")["num_heads"]?.int {
+        if FileManager.default.fileExists(atPath: path("params.json")),
+            let heads = try json("params.json")["num_heads"]?.int
+        {
             options.configOverrides.append((key: "query_abstractor_num_heads", value: "\(heads)"))
         }
         let tower = files(ofKind: "config").map { ($0 as NSString).deletingLastPathComponent }
@@ -174,7 +177,9 @@ extension GoldenStage {
     /// Which images a case splices, in the order of its marks: the note may say "images in order 2, 1".
     func imageOrder(_ file: String, _ name: String, marks: Int) throws -> [Int] {
         let prefix = name.dropLast("logits".count)
-        let notes = ["logits", "inputs_embeds", "input_ids"].compactMap { specification(file, prefix + $0)?["meaning"]?.string }
+        let notes = ["logits", "inputs_embeds", "input_ids"].compactMap {
+            specification(file, prefix + $0)?["meaning"]?.string
+        }
         let order = notes.lazy.compactMap { note -> [Int]? in
             guard let match = note.firstMatch(of: /images in order ([0-9, ]+)/) else { return nil }
             return match.1.split(separator: ",").compactMap { Int($0.trimmingPrefix(" ")) }.map { $0 - 1 }
@@ -206,7 +211,9 @@ extension Tensor {
         var result: [Float] = []
         for plane in 0..<planes {
             for y in stride(from: 0, to: height, by: step) {
-                for x in stride(from: 0, to: width, by: step) { result.append(values[(plane * height + y) * width + x]) }
+                for x in stride(from: 0, to: width, by: step) {
+                    result.append(values[(plane * height + y) * width + x])
+                }
             }
         }
         return Tensor(result, shape: [shape[0], shape[1], (height + step - 1) / step, (width + step - 1) / step])

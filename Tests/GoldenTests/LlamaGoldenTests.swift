@@ -24,7 +24,9 @@ import Testing
             if let embeds = data["small.inputs_embeds"] {
                 try report.check(file, "small.logits", model.goldenLogits(embeds.matrix))
             }
-            if let ids = data["train.input_ids"], let mask = data["train.attention_mask"], let labels = data["train.labels"] {
+            if let ids = data["train.input_ids"], let mask = data["train.attention_mask"],
+                let labels = data["train.labels"]
+            {
                 report.input(file, "train.input_ids", "train.attention_mask", "train.labels")
                 let rows = (0..<ids.shape[0]).map { row in
                     let length = mask[row].integers.reduce(0, +)

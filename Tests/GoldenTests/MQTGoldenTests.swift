@@ -80,7 +80,8 @@ import Testing
     ) throws {
         for name in data.keys where name.hasPrefix("sincos") {
             let parts = name.split(separator: ".")
-            let table = SinCosPositionEmbedding.table(size: try #require(Int(parts[1])), grid: try #require(Int(parts[2])))
+            let table = SinCosPositionEmbedding.table(
+                size: try #require(Int(parts[1])), grid: try #require(Int(parts[2])))
             guard parts.count > 3 else {
                 try report.check(file, name, table)
                 continue
@@ -113,7 +114,9 @@ import Testing
         let positions = try #require(weights["pos_embed"])
         let grid = PatchGrid(squareOf: positions.rows)
         let table = SinCosPositionEmbedding.table(size: positions.columns, grid: grid.width)
-        let isRounded = zip(positions.floats, table.floats).allSatisfy { abs($0 - $1) <= 0x1p-11 * max(abs($1), 0x1p-14) }
+        let isRounded = zip(positions.floats, table.floats).allSatisfy {
+            abs($0 - $1) <= 0x1p-11 * max(abs($1), 0x1p-14)
+        }
         report.checkEqual("fresh positions", isRounded, true)
     }
 }
@@ -165,11 +168,12 @@ extension PatchGrid {
 extension Tensor {
     /// Float32 values that half precision can hold, to nearest even.
     var roundedToHalf: Tensor {
-        Tensor(floats.map { value in
-            // Adding and subtracting 1.5 · 2^(e + 13), e the exponent, leaves 11 significant bits.
-            let exponent = max(value == 0 ? -14 : Int(value.exponent), -14)
-            let shift = Float(sign: .plus, exponent: exponent + 13, significand: 1.5)
-            return (value + shift) - shift
-        }, shape: shape)
+        Tensor(
+            floats.map { value in
+                // Adding and subtracting 1.5 · 2^(e + 13), e the exponent, leaves 11 significant bits.
+                let exponent = max(value == 0 ? -14 : Int(value.exponent), -14)
+                let shift = Float(sign: .plus, exponent: exponent + 13, significand: 1.5)
+                return (value + shift) - shift
+            }, shape: shape)
     }
 }

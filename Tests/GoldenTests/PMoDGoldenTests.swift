@@ -34,8 +34,10 @@ import Testing
     ) throws {
         let embedsName = try #require(data.keys.filter { $0.hasSuffix("inputs_embeds") }.min())
         let shared = try #require(data[embedsName])
-        let prefixes = Set(data.keys.filter { $0.hasSuffix("logits") && !$0.hasPrefix("greedy") && !$0.hasPrefix("prefill") }
-            .map { String($0.dropLast("logits".count)) }).union(data["prefill.logits"] == nil ? [] : [""])
+        let prefixes = Set(
+            data.keys.filter { $0.hasSuffix("logits") && !$0.hasPrefix("greedy") && !$0.hasPrefix("prefill") }
+                .map { String($0.dropLast("logits".count)) }
+        ).union(data["prefill.logits"] == nil ? [] : [""])
         for prefix in prefixes.sorted() {
             let embeds = (data[prefix + "inputs_embeds"] ?? shared).matrix
             var skippable = data[prefix + "mod_target_mask"]?.integers.map { $0 != 0 }
@@ -65,7 +67,8 @@ import Testing
         try report.check(file, prefix + "prefill.logits", model.logits(h))
         try report.check(file, prefix + "final_hidden", h)
         for layer in 0..<layers {
-            let output = trace.tensors[layer + 1 < layers ? "decoder.hidden.\(layer + 1)" : "decoder.layer_output.\(layer)"]
+            let output = trace.tensors[
+                layer + 1 < layers ? "decoder.hidden.\(layer + 1)" : "decoder.layer_output.\(layer)"]
             try report.check(file, prefix + "layer_out.\(layer)", output)
             try report.check(file, prefix + "router_logits.\(layer)", trace.tensors["pmod.router_logits.\(layer)"])
             let entry = cache.layers[layer]
@@ -98,7 +101,9 @@ import Testing
             results.append((model.logits(h), Array(labels)))
             let mask = keptMask(trace, layers: layers, tokens: length).integers
             for layer in 0..<layers {
-                for token in 0..<length { kept[(layer * rows + row) * width + token] = Float(mask[layer * length + token]) }
+                for token in 0..<length {
+                    kept[(layer * rows + row) * width + token] = Float(mask[layer * length + token])
+                }
             }
         }
         try report.check(file, "logits_real", Tensor.concatenatingRows(results.map(\.logits)))
@@ -114,10 +119,12 @@ import Testing
             for entry in table.array ?? [] {
                 let layer = try #require(entry["layer"]?.int)
                 let raw = try #require(entry["decay"]?.double)
-                report.checkEqual("\(name) decay \(layer)", abs(decay.decay(layer: layer, factor: factor) - raw) < 1e-12, true)
+                report.checkEqual(
+                    "\(name) decay \(layer)", abs(decay.decay(layer: layer, factor: factor) - raw) < 1e-12, true)
                 let ratio = decay.ratio(layer: layer, factor: factor)
                 report.checkEqual("\(name) is_mod \(layer)", ratio != nil, entry["is_mod"]?.bool)
-                report.checkEqual("\(name) ratio \(layer)", abs((ratio ?? 1) - (entry["ratio"]?.double ?? -1)) < 1e-12, true)
+                report.checkEqual(
+                    "\(name) ratio \(layer)", abs((ratio ?? 1) - (entry["ratio"]?.double ?? -1)) < 1e-12, true)
             }
         }
         for (key, counts) in json.object ?? [:] where key.hasPrefix("k_for_n_image_tokens") {
@@ -125,7 +132,8 @@ import Testing
             let parts = key.dropFirst("k_for_n_image_tokens_".count).split(separator: "_")
             let curve = try #require(ProgressiveRatioDecay.Curve(rawValue: String(parts[0])))
             let decay = ProgressiveRatioDecay(
-                curve: curve, maximum: try #require(Double(parts[1])) / 100, minimum: try #require(Double(parts[2])) / 100)
+                curve: curve, maximum: try #require(Double(parts[1])) / 100,
+                minimum: try #require(Double(parts[2])) / 100)
             for (tokens, expected) in counts.object ?? [:] {
                 let n = try #require(Int(tokens))
                 let got = (0..<(expected.array?.count ?? 0)).map { layer in

@@ -56,7 +56,8 @@ import VisionEncoder
         try report.check(file, "\(key).logits", model.decoder.logits(h))
         try report.check(
             file, "\(key).kept_mask", keptMask(trace, layers: model.config.llama.numHiddenLayers, tokens: prompt.count))
-        report.checkEqual("\(key) kv lengths", cache.layers.map(\.count), info["kv_len_per_layer"]?.array?.compactMap(\.int))
+        report.checkEqual(
+            "\(key) kv lengths", cache.layers.map(\.count), info["kv_len_per_layer"]?.array?.compactMap(\.int))
         if let steps = data["\(key).generated"]?.count {
             try checkGreedy(
                 model.decoder, prompt, steps: steps, report, file, tokens: "\(key).generated",
@@ -79,7 +80,8 @@ import VisionEncoder
         let model = try stage.llava(directory)
         let note = stage.specification(file, "loss")?["meaning"]?.string ?? ""
         let key = try #require(note.firstMatch(of: /(\w+)\.pixel_values/).map { String($0.1) })
-        let pixelValues = try stage.files(ofKind: "data").compactMap { try stage.tensors($0)["\(key).pixel_values"] }.first
+        let pixelValues = try stage.files(ofKind: "data").compactMap { try stage.tensors($0)["\(key).pixel_values"] }
+            .first
         let image = try ProcessedImage(
             golden: try #require(pixelValues), try #require(cases["info"]?[key]), isPadded: false)
         let tokens = try model.visualTokens(from: try model.encode(image))
@@ -101,7 +103,8 @@ import VisionEncoder
 
     private func mask(_ prompt: MultimodalPrompt) -> Tensor {
         Tensor(
-            integers: (prompt.skippable ?? Array(repeating: false, count: prompt.count)).map { $0 ? 1 : 0 }, shape: [1, prompt.count])
+            integers: (prompt.skippable ?? Array(repeating: false, count: prompt.count)).map { $0 ? 1 : 0 },
+            shape: [1, prompt.count])
     }
 }
 

@@ -12,7 +12,8 @@ import Tokenization
         for file in stage.files(ofKind: "json") {
             let json = try stage.json(file)
             // Other kinds of tokenizer are read by a later issue.
-            guard json["spec"]?["type_name"]?.string == "BPE", json["model"]?["path_in_wheel"]?.string?.hasSuffix(".gguf") == false
+            guard json["spec"]?["type_name"]?.string == "BPE",
+                json["model"]?["path_in_wheel"]?.string?.hasSuffix(".gguf") == false
             else { continue }
             let sentencePiece = try Self.sentencePiece(json)
             settings(sentencePiece.model, try #require(json["spec"]), report)
@@ -57,7 +58,8 @@ import Tokenization
         report.checkEqual("vocab_size", model.pieces.count, spec["vocab_size"]?.int)
         report.checkEqual("byte_fallback", model.byteFallback, spec["byte_fallback"]?.bool)
         report.checkEqual("add_dummy_prefix", model.addDummyPrefix, spec["add_dummy_prefix"]?.bool)
-        report.checkEqual("remove_extra_whitespaces", model.removeExtraWhitespaces, spec["remove_extra_whitespaces"]?.bool)
+        report.checkEqual(
+            "remove_extra_whitespaces", model.removeExtraWhitespaces, spec["remove_extra_whitespaces"]?.bool)
         report.checkEqual("escape_whitespaces", model.escapeWhitespaces, spec["escape_whitespaces"]?.bool)
         report.checkEqual("unk_id", model.unknownID, spec["unk_id"]?.int)
         report.checkEqual("bos_id", model.bosID ?? -1, spec["bos_id"]?.int)
@@ -76,7 +78,8 @@ import Tokenization
             guard let mode = modes[template.name] else { continue }
             report.checkEqual("\(template.name) system", template.system, mode["system"]?.string)
             report.checkEqual(
-                "\(template.name) roles", [template.userRole, template.assistantRole], mode["roles"]?.array?.compactMap(\.string))
+                "\(template.name) roles", [template.userRole, template.assistantRole],
+                mode["roles"]?.array?.compactMap(\.string))
             report.checkEqual("\(template.name) style", template.style.rawValue, mode["sep_style"]?.string)
             report.checkEqual("\(template.name) sep", template.separator, mode["sep"]?.string)
             report.checkEqual("\(template.name) sep2", template.secondSeparator, mode["sep2"]?.string)
@@ -104,7 +107,9 @@ import Tokenization
         let recorded = try stage.files(ofKind: "json").map(stage.json)
             .first { $0["spec"]?["type_name"]?.string == "BPE" }
         let sentencePiece = try Self.sentencePiece(try #require(recorded))
-        let tokenizers = [true: Self.llama(sentencePiece, legacy: true), false: Self.llama(sentencePiece, legacy: false)]
+        let tokenizers = [
+            true: Self.llama(sentencePiece, legacy: true), false: Self.llama(sentencePiece, legacy: false),
+        ]
         for entry in try #require(json["cases"]?.array) {
             let tokenizer = try #require(entry["legacy"]?.bool.flatMap { tokenizers[$0] })
             if let prompt = entry["prompt"]?.string, let ids = entry["ids"]?.array {
@@ -120,7 +125,8 @@ import Tokenization
             report.checkEqual("\(template.name) ids", sample.ids, entry["input_ids"]?.array?.compactMap(\.int))
             report.checkEqual("\(template.name) labels", sample.labels, entry["labels"]?.array?.compactMap(\.int))
             report.checkEqual(
-                "\(template.name) all ignored", sample.labels.allSatisfy { $0 == LabelMask.ignored }, entry["all_ignored"]?.bool)
+                "\(template.name) all ignored", sample.labels.allSatisfy { $0 == LabelMask.ignored },
+                entry["all_ignored"]?.bool)
         }
     }
 

@@ -15,7 +15,9 @@ import Tokenization
         let assistant = try assistant(template)
         var answer = assistant.answerText()
         var chunks: [String] = []
-        for token in assistant.tokenizer.encode(text, addingSpecialTokens: false) { chunks.append(try answer.append(token)) }
+        for token in assistant.tokenizer.encode(text, addingSpecialTokens: false) {
+            chunks.append(try answer.append(token))
+        }
         chunks.append(answer.finish())
         #expect(chunks.joined() == answer.text)
         return (chunks, answer.isComplete)

@@ -40,7 +40,8 @@ import VisionEncoder
         return generation.tokens
     }
 
-    @Test("greedy decoding with a cache draws the tokens that passes over the whole sequence draw", arguments: [1, 7, 64])
+    @Test(
+        "greedy decoding with a cache draws the tokens that passes over the whole sequence draw", arguments: [1, 7, 64])
     func cached(budget: Int) throws {
         // The mixture-of-depths layers of a decode step are plain layers over their own shorter caches, so a pass over
         // prompt and answer together is the same only while the answer's tokens are not skippable, which they are not.
@@ -61,7 +62,9 @@ import VisionEncoder
         var generation = try Generation(
             model.decoder, prompt, sampling: .init(), maximumTokens: 4, endTokens: [], keepsLogits: true)
         while generation.next() != nil {}
-        let embeds = Tensor.concatenatingRows([prompt.inputsEmbeds, model.decoder.embedTokens(Array(generation.tokens.prefix(3)))])
+        let embeds = Tensor.concatenatingRows([
+            prompt.inputsEmbeds, model.decoder.embedTokens(Array(generation.tokens.prefix(3))),
+        ])
         var cache = KVCache(model.config.llama)
         let h = model.decoder.hiddenStates(
             embeds, skippable: prompt.skippable.map { $0 + [false, false, false] }, cache: &cache)
@@ -73,7 +76,8 @@ import VisionEncoder
     func threads() throws {
         let results = try [1, 2, 5].map { threads in
             try ComputeContext(threads: threads).run {
-                let prompt = try prompt("where is it?", [picture(seed: 3), picture(seed: 4, width: 33, height: 200)], budget: 20)
+                let prompt = try prompt(
+                    "where is it?", [picture(seed: 3), picture(seed: 4, width: 33, height: 200)], budget: 20)
                 var generation = try Generation(
                     model.decoder, prompt, sampling: SamplingOptions(temperature: 1, seed: 5), maximumTokens: 8,
                     endTokens: [], keepsLogits: true)
@@ -100,8 +104,12 @@ import VisionEncoder
     @Test("a prompt has a place for each image, no more and no fewer")
     func places() throws {
         let tokens = try model.visualTokens(from: model.encode(model.process(picture(seed: 7))))
-        #expect(throws: LLaVAError.imageCount(placeholders: 1, images: 2)) { try model.prompt([1, -200, 5], images: [tokens, tokens]) }
-        #expect(throws: LLaVAError.imageCount(placeholders: 2, images: 1)) { try model.prompt([-200, -200], images: [tokens]) }
+        #expect(throws: LLaVAError.imageCount(placeholders: 1, images: 2)) {
+            try model.prompt([1, -200, 5], images: [tokens, tokens])
+        }
+        #expect(throws: LLaVAError.imageCount(placeholders: 2, images: 1)) {
+            try model.prompt([-200, -200], images: [tokens])
+        }
         #expect(throws: LLaVAError.tokenOutOfRange(id: 512, vocabSize: 512)) { try model.prompt([1, 512], images: []) }
         #expect(throws: LLaVAError.emptyPrompt) { try model.prompt([], images: []) }
         #expect(throws: LLaVAError.emptyPrompt) { try assistant.conversation(asking: " \n", images: 0) }
@@ -125,7 +133,8 @@ import VisionEncoder
         let second = try session.answer("and now?", sampling: .init(), maximumTokens: 5) { _ in }
 
         let history = [
-            Conversation.Message(role: .user, text: "<image>\nwhat?"), Conversation.Message(role: .assistant, text: first),
+            Conversation.Message(role: .user, text: "<image>\nwhat?"),
+            Conversation.Message(role: .assistant, text: first),
         ]
         let conversation = try assistant.conversation(after: history, asking: "and now?", images: 0)
         let whole = try model.prompt(assistant.ids(of: conversation), images: [image])

@@ -70,13 +70,15 @@ import Testing
     @Test(
         "a configuration that cannot be computed is refused by the key at fault",
         arguments: [
-            (#""num_attention_heads": 5"#, "num_attention_heads"), (#""num_key_value_heads": 3"#, "num_key_value_heads"),
+            (#""num_attention_heads": 5"#, "num_attention_heads"),
+            (#""num_key_value_heads": 3"#, "num_key_value_heads"),
             (#""hidden_act": "gelu""#, "hidden_act"), (#""vocab_size": -1"#, "vocab_size"),
             (#""rope_scaling": {"type": "yarn", "factor": 2}"#, "rope_scaling.type"),
             (#""num_hidden_layers": 1000000000"#, "num_hidden_layers"),
         ])
     func configurations(override: String, key: String) throws {
-        let base = #""vocab_size": 50, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4"#
+        let base =
+            #""vocab_size": 50, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4"#
         let name = override.prefix { $0 != ":" }
         let kept = base.components(separatedBy: ", ").filter { !$0.hasPrefix(name) }
         let json = "{" + (kept + [override]).joined(separator: ", ") + "}"

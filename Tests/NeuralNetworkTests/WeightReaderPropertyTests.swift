@@ -6,7 +6,9 @@ import Testing
 @Suite struct WeightReaderPropertyTests {
     @Test("everything that is missing or misshapen is reported at once, by its full name")
     func findings() {
-        let reader = WeightReader(["a.weight": Tensor(repeating: 1, shape: [2, 3]), "b": Tensor(integers: [1], shape: [1])])
+        let reader = WeightReader([
+            "a.weight": Tensor(repeating: 1, shape: [2, 3]), "b": Tensor(integers: [1], shape: [1]),
+        ])
         let scoped = reader.scoped("a")
         #expect(scoped.matrix("weight", [2, 3]).floats == Array(repeating: 1, count: 6))
         _ = scoped.matrix("other", [4])

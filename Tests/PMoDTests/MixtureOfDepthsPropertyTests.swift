@@ -74,7 +74,9 @@ import Testing
         let everything = Array(repeating: true, count: 30)
         let trace = Trace()
         let cache = KVCache(Self.config)
-        let y = layer(x, DecoderStep(rotations: rotary(Array(0..<30)), skippable: everything, trace: trace), cache: cache.layers[0])
+        let y = layer(
+            x, DecoderStep(rotations: rotary(Array(0..<30)), skippable: everything, trace: trace),
+            cache: cache.layers[0])
         let weights = try #require(trace.tensors["pmod.weight.0"]).floats
         #expect(y.bytes == x.scaledRows(by: weights).bytes)
         #expect(weights.allSatisfy { (0.8...1.2).contains($0) })
@@ -90,7 +92,8 @@ import Testing
     @Test("ties go to the lowest index")
     func ties() {
         let router = TokenRouter(
-            router: Linear(weight: Tensor(repeating: 0, shape: [1, 32])), weightNorm: WeightNorm(.tanh), retentionRatio: 0.5)
+            router: Linear(weight: Tensor(repeating: 0, shape: [1, 32])), weightNorm: WeightNorm(.tanh),
+            retentionRatio: 0.5)
         let decision = router(x, routed: routed)
         #expect(decision.kept == Array(0..<14) + Array(24..<30))
     }
@@ -98,7 +101,8 @@ import Testing
     @Test("the kept count truncates a float32 product")
     func keptCount() {
         // From the reference: 2365 · .7644820051634812 is 1807.99... in double and 1808 in float32.
-        let ratio = ProgressiveRatioDecay(curve: .shiftedCosine, maximum: 0.85, minimum: 0.15).ratio(layer: 10, factor: 0.5)
+        let ratio = ProgressiveRatioDecay(curve: .shiftedCosine, maximum: 0.85, minimum: 0.15).ratio(
+            layer: 10, factor: 0.5)
         #expect(TokenRouter.keptCount(of: 2365, ratio: ratio ?? 0) == 1808)
         #expect(TokenRouter.keptCount(of: 0, ratio: 1) == 0)
     }
@@ -113,7 +117,8 @@ import Testing
     @Test(
         "layer choices are those of the reference",
         arguments: [
-            (PMoDConfig.TargetLayers.deepAll, [2, 3, 4]), (.deepAllIncludeLast, [2, 3, 4, 5]), (.interleave, [1, 3, 5]),
+            (PMoDConfig.TargetLayers.deepAll, [2, 3, 4]), (.deepAllIncludeLast, [2, 3, 4, 5]),
+            (.interleave, [1, 3, 5]),
         ])
     func layerChoices(choice: PMoDConfig.TargetLayers, expected: [Int]) {
         let config = PMoDConfig(

@@ -15,7 +15,9 @@ import Testing
         Case(queries: 7, keys: 300, heads: 4, keyValueHeads: 1, headSize: 12, mask: .causal),
         Case(queries: 65, keys: 65, heads: 2, keyValueHeads: 2, headSize: 72, mask: .full),
         Case(queries: 270, keys: 270, heads: 2, keyValueHeads: 1, headSize: 64, mask: .causal),
-        Case(queries: 6, keys: 9, heads: 2, keyValueHeads: 2, headSize: 8, mask: .ranges([0..<3, 2..<9, 4..<4, 0..<9, 8..<9, 1..<2])),
+        Case(
+            queries: 6, keys: 9, heads: 2, keyValueHeads: 2, headSize: 8,
+            mask: .ranges([0..<3, 2..<9, 4..<4, 0..<9, 8..<9, 1..<2])),
     ]
 
     @Test("attention equals the plain one for every kernel set", arguments: cases)
@@ -27,7 +29,9 @@ import Testing
             queries: q, keys: k, values: v, heads: test.heads, keyValueHeads: test.keyValueHeads, mask: test.mask)
         for context in ComputeContext.everyKernelSet {
             let got = context.run {
-                attention(queries: q, keys: k, values: v, heads: test.heads, keyValueHeads: test.keyValueHeads, mask: test.mask)
+                attention(
+                    queries: q, keys: k, values: v, heads: test.heads, keyValueHeads: test.keyValueHeads,
+                    mask: test.mask)
             }
             // Weighted means of values below 1, with weights right to a few parts in 10⁷.
             #expect(got.distance(to: expected) <= 2e-6, "\(context.kernels.name)")
@@ -36,7 +40,9 @@ import Testing
 
     @Test("attention over a cache equals attention over tensors, and threads do not change its bytes")
     func cacheAndThreads() {
-        let (q, k, v) = (Tensor.random([33, 64], seed: 4), Tensor.random([50, 32], seed: 5), Tensor.random([50, 32], seed: 6))
+        let (q, k, v) = (
+            Tensor.random([33, 64], seed: 4), Tensor.random([50, 32], seed: 5), Tensor.random([50, 32], seed: 6)
+        )
         let (keys, values) = (RowBuffer(columns: 32), RowBuffer(columns: 32, capacity: 3))
         for row in 0..<50 {
             keys.append(k[row..<row + 1])
@@ -53,7 +59,9 @@ import Testing
 
     @Test("the log-sum-exp is that of the scaled scores")
     func logSumExp() {
-        let (q, k, v) = (Tensor.random([5, 8], seed: 7), Tensor.random([1, 8], seed: 8), Tensor.random([1, 8], seed: 9))
+        let (q, k, v) = (
+            Tensor.random([5, 8], seed: 7), Tensor.random([1, 8], seed: 8), Tensor.random([1, 8], seed: 9)
+        )
         // With one key the log-sum-exp is its score.
         let result = attentionWithLogSumExp(queries: q, keys: k, values: v, heads: 1, keyValueHeads: 1, mask: .full)
         for (row, value) in result.logSumExp.floats.enumerated() {

@@ -68,7 +68,8 @@ public final class GoldenReport {
         open[file]?.remove(name)
         cases += 1
         let tolerance = stage.specification(file, name)?["tolerance"]
-        let isExact = tolerance?["exact"]?.bool == true || !expected.elementType.isFloatingPoint && tolerance?["abs"] == nil
+        let isExact =
+            tolerance?["exact"]?.bool == true || !expected.elementType.isFloatingPoint && tolerance?["abs"] == nil
         let absolute = isExact ? 0 : tolerance?["abs"]?.double ?? 0
         let relative = isExact ? 0 : tolerance?["rel"]?.double ?? 0
         for (index, (a, b)) in zip(got.floats, expected.floats).enumerated() {
@@ -89,7 +90,9 @@ public final class GoldenReport {
 
     /// Closes the report: prints it, and fails if nothing ran or something was overlooked.
     public func finish(sourceLocation: SourceLocation = #_sourceLocation) {
-        let ratio = worst.ratio == 0 ? "exact" : String(format: "worst error %.3f of its tolerance (%@)", worst.ratio, worst.name)
+        let ratio =
+            worst.ratio == 0
+            ? "exact" : String(format: "worst error %.3f of its tolerance (%@)", worst.ratio, worst.name)
         print("golden \(stage.name): \(cases) cases, \(ratio)")
         #expect(cases > 0, "golden stage \(stage.name) ran no case", sourceLocation: sourceLocation)
         for (file, names) in open where !names.isEmpty {

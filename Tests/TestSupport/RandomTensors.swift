@@ -31,5 +31,7 @@ extension Tensor {
 
 extension ComputeContext {
     /// Every kernel set of this processor, on one thread.
-    public static var everyKernelSet: [ComputeContext] { KernelSet.available.map { ComputeContext(kernels: $0, threads: 1) } }
+    public static var everyKernelSet: [ComputeContext] {
+        KernelSet.available.map { ComputeContext(kernels: $0, threads: 1) }
+    }
 }

@@ -49,7 +49,9 @@ import VisionEncoder
                     var sum = 0
                     for u in 0..<g.filterHeight {
                         for v in 0..<g.filterWidth {
-                            let (row, column) = (m * g.strideHeight + u - g.paddingHeight, x * g.strideWidth + v - g.paddingWidth)
+                            let (row, column) = (
+                                m * g.strideHeight + u - g.paddingHeight, x * g.strideWidth + v - g.paddingWidth
+                            )
                             guard (0..<test.height).contains(row), (0..<test.width).contains(column) else { continue }
                             for c in 0..<g.channels {
                                 let filter = ((j * g.channels + c) * g.filterHeight + u) * g.filterWidth + v
