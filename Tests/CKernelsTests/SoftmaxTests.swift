@@ -25,6 +25,20 @@ struct SoftmaxTests {
         }
     }
 
+    @Test("exp keeps its accuracy down to -86", arguments: KernelSet.available)
+    func exponential(set: KernelSet) {
+        // softmax of (0, x) holds the factors 1 : e^x. exp is within 2.3 ulp and the division adds one rounding to each;
+        // log2(e) in one float instead of two would cost up to 64 ulp at -87.
+        var worst = 0.0
+        for x in stride(from: Float(-86), through: 0, by: 0.0137) {
+            let y = Fenced<Float>([0, x])
+            set.functions.softmax(2, y.pointer)
+            let factor = Double(y.values[1]) / Double(y.values[0])
+            worst = max(worst, (factor / exp(Double(x)) - 1).magnitude)
+        }
+        #expect(worst <= 3.5 * 0x1p-23)
+    }
+
     /// Runs one online step from maximum 0 and an empty sum over non-positive values, which makes it a plain exp2.
     static func exp2(_ set: KernelSet, _ x: [Float]) -> [Float] {
         let y = Fenced(x)
