@@ -1,13 +1,22 @@
 /// The shape of a LLaMA-family decoder, named as in the `config.json` of Hugging Face.
 public struct LlamaConfig: Sendable, Equatable {
+    /// Number of tokens, V.
     public var vocabSize: Int
+    /// Width of the residual stream, D.
     public var hiddenSize: Int
+    /// Width of the feed-forward network.
     public var intermediateSize: Int
+    /// Number of layers, L.
     public var numHiddenLayers: Int
+    /// Query heads, H, a divisor of D.
     public var numAttentionHeads: Int
+    /// Key/value heads, a divisor of H.
     public var numKeyValueHeads: Int
+    /// Longest sequence the decoder was made for, in tokens.
     public var maxPositionEmbeddings: Int
+    /// What norms add to the mean square.
     public var rmsNormEps: Float
+    /// Base of the rotary frequencies.
     public var ropeTheta: Float
     /// Divisor of positions from `rope_scaling` of type linear; 1 without scaling.
     public var ropeScalingFactor: Float
@@ -79,7 +88,9 @@ extension LlamaConfig: Decodable {
         if try values.decodeIfPresent(Bool.self, forKey: .attentionBias) ?? false {
             throw LlamaConfigError.unsupported(key: "attention_bias", value: "true", supported: "false")
         }
-        if let headDim = try values.decodeIfPresent(Int.self, forKey: .headDim), headDim != hiddenSize / max(numAttentionHeads, 1) {
+        if let headDim = try values.decodeIfPresent(Int.self, forKey: .headDim),
+            headDim != hiddenSize / max(numAttentionHeads, 1)
+        {
             throw LlamaConfigError.unsupported(
                 key: "head_dim", value: "\(headDim)", supported: "hidden_size / num_attention_heads")
         }
@@ -127,6 +138,7 @@ public enum LlamaConfigError: Error, Equatable, CustomStringConvertible {
     /// The key's value is outside what is implemented.
     case unsupported(key: String, value: String, supported: String)
 
+    /// What went wrong, and what to do next.
     public var description: String {
         switch self {
         case .unsupported(let key, let value, let supported):

@@ -10,9 +10,10 @@ public struct LlamaDecoderLayer: DecoderLayer {
     let postAttentionLayernorm: RMSNorm
     let mlp: LlamaMLP
 
+    /// The layer applied to T new tokens, `[T, D]` -> `[T, D]`; their keys and values enter the cache.
     public func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues) -> Tensor {
-        let h = attended(x, step.rotations, cache: cache)       // [T, D]
-        return h + feedForward(h)                               // [T, D]
+        let h = attended(x, step.rotations, cache: cache)  // [T, D]
+        return h + feedForward(h)  // [T, D]
     }
 
     /// x + attention(norm(x)): the residual stream between the two branches, `[T, D]` -> `[T, D]`.
@@ -36,7 +37,7 @@ public struct LlamaAttention: Sendable {
     let numKeyValueHeads: Int
 
     func callAsFunction(_ x: Tensor, _ rotations: Rotations, cache: LayerKeyValues) -> Tensor {
-        let q = rotations(qProj(x))                             // [T, H · K]
+        let q = rotations(qProj(x))  // [T, H · K]
         cache.append(keys: rotations(kProj(x)), values: vProj(x))
         return oProj(
             attention(

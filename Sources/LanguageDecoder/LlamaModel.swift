@@ -25,10 +25,10 @@ public struct LlamaModel: Sendable {
     ) -> Tensor {
         let rotations = rotaryEmbedding(Array(cache.advance(by: inputsEmbeds.rows)))
         let step = DecoderStep(rotations: rotations, skippable: skippable, trace: trace)
-        var h = inputsEmbeds                                    // [T, D]
+        var h = inputsEmbeds  // [T, D]
         for (index, layer) in layers.enumerated() {
             trace?.record("decoder.hidden.\(index)", h.reshaped(to: [1] + h.shape))
-            h = layer(h, step, cache: cache.layers[index])      // [T, D]
+            h = layer(h, step, cache: cache.layers[index])  // [T, D]
         }
         trace?.record("decoder.layer_output.\(layers.count - 1)", h.reshaped(to: [1] + h.shape))
         h = norm(h)

@@ -35,7 +35,7 @@ public struct QueryTransformer: Sendable {
 
     /// The attention weights for features on a grid: compute once, use for every image.
     public func attentionTable(for grid: PatchGrid) -> AttentionTable {
-        let k = kProj(lnK(keyPositions(for: grid)))             // [N, D]
+        let k = kProj(lnK(keyPositions(for: grid)))  // [N, D]
         return AttentionTable(
             grid: grid, weights: Tensors.attentionTable(queries: queries, keys: k, heads: numHeads))
     }
@@ -53,9 +53,9 @@ public struct QueryTransformer: Sendable {
     /// - Returns: `[m, E]`, the same bytes as the first m rows at any larger budget.
     /// - Complexity: O(N·D² + m·N·D + m·D·E) multiply-adds.
     public func callAsFunction(_ features: Tensor, budget: VisualTokenBudget, table: AttentionTable) -> Tensor {
-        let v = vProj(lnV(features))                            // [N, D]
+        let v = vProj(lnV(features))  // [N, D]
         let y = weightedValues(table.weights, v, rows: budget.tokens)
-        let z = outProj(y, isRowInvariant: true)                // [m, D]
+        let z = outProj(y, isRowInvariant: true)  // [m, D]
         return product(z, proj, layout: .inOut, isRowInvariant: true)
     }
 }

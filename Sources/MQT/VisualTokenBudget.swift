@@ -20,6 +20,7 @@ public enum VisualTokenBudgetError: Error, Equatable, CustomStringConvertible {
     /// The model has no query transformer, so its number of visual tokens is fixed.
     case notElastic(model: String)
 
+    /// What went wrong, and what to do next.
     public var description: String {
         switch self {
         case .outOfRange(let requested, let maximum):

@@ -100,12 +100,15 @@ public enum WeightError: Error, Equatable, CustomStringConvertible {
     /// Tensors are missing, or have another shape than the configuration says.
     case unusable(source: String, missing: [String], mismatched: [String])
 
+    /// What went wrong, and what to do next.
     public var description: String {
         switch self {
         case .unusable(let source, let missing, let mismatched):
             var lines = ["the weights in \(source) do not make the model its config.json describes"]
             if !missing.isEmpty { lines.append("missing (\(missing.count)):" + Self.list(missing)) }
-            if !mismatched.isEmpty { lines.append("wrong shape or type (\(mismatched.count)):" + Self.list(mismatched)) }
+            if !mismatched.isEmpty {
+                lines.append("wrong shape or type (\(mismatched.count)):" + Self.list(mismatched))
+            }
             lines.append("see what is there with: vlm inspect \(source)")
             return lines.joined(separator: "\n")
         }

@@ -16,6 +16,7 @@ public struct MixtureOfDepthsLayer: DecoderLayer {
     /// Index of the layer, for the trace.
     let index: Int
 
+    /// The layer applied to T new tokens, `[T, D]` -> `[T, D]`; only the tokens it keeps enter the cache.
     public func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues) -> Tensor {
         guard let routed = step.skippable, routed.contains(true) else {
             step.trace?.record("pmod.kept.\(index)", Tensor(integers: Array(0..<x.rows), shape: [x.rows]))
@@ -27,12 +28,12 @@ public struct MixtureOfDepthsLayer: DecoderLayer {
 
         // A text token's weight is 1 throughout.
         let weights = zip(decision.weights, routed).map { $1 ? $0 : 1 }
-        let skipped = x.scaledRows(by: weights)                 // [T, D]; the rows of kept tokens are replaced below
+        let skipped = x.scaledRows(by: weights)  // [T, D]; the rows of kept tokens are replaced below
         if kept.isEmpty { return skipped }
-        let h = decoderLayer.attended(                          // [kept, D]
+        let h = decoderLayer.attended(  // [kept, D]
             x.gatheredRows(kept), step.rotations.gathered(kept), cache: cache)
         let branch = decoderLayer.feedForward(h).scaledRows(by: kept.map { weights[$0] })
-        return skipped.replacingRows(kept, with: h + branch)    // [T, D]
+        return skipped.replacingRows(kept, with: h + branch)  // [T, D]
     }
 
     private func record(_ decision: TokenRouter.Decision, to trace: Trace?) {

@@ -98,6 +98,7 @@ public enum PMoDConfigError: Error, Equatable, CustomStringConvertible {
     /// The key's value is outside what is implemented.
     case unsupported(key: String, value: String, supported: String)
 
+    /// What went wrong, and what to do next.
     public var description: String {
         switch self {
         case .unsupported(let key, let value, let supported):

@@ -28,7 +28,7 @@ public struct TokenRouter: Sendable {
     /// Ranking uses the float32 logits, of which the weights are an increasing function; ties go to the lowest index
     /// (the reference leaves their order open).
     func callAsFunction(_ x: Tensor, routed: [Bool]) -> Decision {
-        let scores = router(x).floats                           // [T]
+        let scores = router(x).floats  // [T]
         let logits = zip(scores, routed).map { $1 ? $0 : -Float.infinity }
         let candidates = routed.indices.filter { routed[$0] }
         let ranked = candidates.sorted { logits[$0] != logits[$1] ? logits[$0] > logits[$1] : $0 < $1 }

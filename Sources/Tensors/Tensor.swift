@@ -33,7 +33,8 @@ public struct Tensor: Sendable {
 
 extension Tensor {
     /// A float32 tensor whose elements `initialize` writes, every one of them.
-    public init(shape: [Int], initializingWith initialize: (UnsafeMutableBufferPointer<Float>) throws -> Void) rethrows {
+    public init(shape: [Int], initializingWith initialize: (UnsafeMutableBufferPointer<Float>) throws -> Void) rethrows
+    {
         let count = shape.reduce(1, *)
         let storage = TensorStorage(byteCount: count * 4)
         let elements = storage.base.bindMemory(to: Float.self, capacity: max(count, 1))
@@ -72,7 +73,9 @@ extension Tensor {
     public init(copying bytes: [UInt8], shape: [Int], elementType: ElementType) {
         precondition(bytes.count == shape.reduce(1, *) * elementType.byteCount, "\(bytes.count) bytes, shape \(shape)")
         let storage = TensorStorage(byteCount: bytes.count)
-        bytes.withUnsafeBytes { storage.base.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(storage.base), byteCount: $0.count) }
+        bytes.withUnsafeBytes {
+            storage.base.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(storage.base), byteCount: $0.count)
+        }
         self.init(shape: shape, elementType: elementType, storage: storage, byteOffset: 0)
     }
 

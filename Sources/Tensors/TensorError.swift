@@ -9,6 +9,7 @@ public enum TensorError: Error, Equatable, CustomStringConvertible {
     /// A tensor's elements cannot be used here.
     case elementType(name: String, expected: String, got: ElementType)
 
+    /// What went wrong, and what to do next.
     public var description: String {
         switch self {
         case .unreadable(let path, let reason):

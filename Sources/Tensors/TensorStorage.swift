@@ -1,6 +1,5 @@
 import Foundation
 
-
 /// The bytes behind one or more tensors: an allocation of its own, or a range of a memory-mapped file.
 ///
 /// Invariant that makes `@unchecked Sendable` true: bytes are written only by the code that creates the storage, before

@@ -20,7 +20,9 @@ public struct Assistant: Sendable {
         guard tokenizer.vocabularySize <= model.config.llama.vocabSize else {
             throw LLaVAError.malformed(
                 path: model.path,
-                reason: "the tokenizer has \(tokenizer.vocabularySize) tokens, the decoder \(model.config.llama.vocabSize); does tokenizer.model belong to these weights?")
+                reason:
+                    "the tokenizer has \(tokenizer.vocabularySize) tokens, the decoder \(model.config.llama.vocabSize); does tokenizer.model belong to these weights?"
+            )
         }
         if templateName == nil, let configured = model.config.conversationTemplate {
             template = ConversationTemplate.Choice(

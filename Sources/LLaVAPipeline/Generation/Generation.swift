@@ -54,7 +54,7 @@ public struct Generation: ~Copyable {
         }
         let h = decoder.hiddenStates(prompt.inputsEmbeds, skippable: prompt.skippable, cache: &cache, trace: trace)
         if let trace {
-            let all = decoder.logits(h)                         // [T, V]
+            let all = decoder.logits(h)  // [T, V]
             trace.record("logits", all.reshaped(to: [1] + all.shape))
         }
         self.decoder = decoder
@@ -71,7 +71,8 @@ public struct Generation: ~Copyable {
     /// An end token is not returned, but counts in `tokens`.
     public mutating func next() -> Int? {
         guard stopReason == nil else { return nil }
-        guard tokens.count < maximumTokens, cache.nextPosition < decoder.config.maxPositionEmbeddings || lastToken == nil
+        guard tokens.count < maximumTokens,
+            cache.nextPosition < decoder.config.maxPositionEmbeddings || lastToken == nil
         else {
             stopReason = .length
             return nil

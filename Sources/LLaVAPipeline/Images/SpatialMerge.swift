@@ -18,7 +18,7 @@ struct SpatialMerge {
     ///   - tiles: tiles across and down.
     ///   - imageSize: size of the original image in pixels.
     func callAsFunction(_ views: Tensor, tiles: ImageSize, imageSize: ImageSize) -> VisualTokens {
-        let base = views[0]                                     // [N, D]
+        let base = views[0]  // [N, D]
         let size = base.columns
         let visible = AnyResolution.unpaddedRegion(
             featureHeight: tiles.height * gridSize, featureWidth: tiles.width * gridSize,
@@ -35,7 +35,7 @@ struct SpatialMerge {
         }
         let full = AnyResolution.FeatureMapSize(height: visible.rows.count, width: visible.columns.count)
         let kept = AnyResolution.shrunkMapSize(full, patchesPerSide: gridSize, maxNumPatches: maxNumPatches)
-        var map = patches.gatheredRows(order)                   // [height · width, D]
+        var map = patches.gatheredRows(order)  // [height · width, D]
         if kept != full { map = bilinearlyResampled(map, from: full, to: kept) }
         let newline = imageNewline.reshaped(to: [1, size])
         let lines = (0..<kept.height).flatMap { [map[$0 * kept.width..<($0 + 1) * kept.width], newline] }
@@ -61,7 +61,9 @@ struct SpatialMerge {
                     for x in 0..<target.width {
                         let u = taps(x, source.width, target.width)
                         for c in 0..<size {
-                            func at(_ row: Int, _ column: Int) -> Float { values[(row * source.width + column) * size + c] }
+                            func at(_ row: Int, _ column: Int) -> Float {
+                                values[(row * source.width + column) * size + c]
+                            }
                             let top = at(v.low, u.low) * (1 - u.weight) + at(v.low, u.high) * u.weight
                             let bottom = at(v.high, u.low) * (1 - u.weight) + at(v.high, u.high) * u.weight
                             output[(y * target.width + x) * size + c] = top * (1 - v.weight) + bottom * v.weight

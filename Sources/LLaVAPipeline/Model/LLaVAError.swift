@@ -19,6 +19,7 @@ public enum LLaVAError: Error, Equatable, CustomStringConvertible {
     /// A model without a tokenizer was asked in words.
     case missingTokenizer(checkpoint: String)
 
+    /// What went wrong, and what to do next.
     public var description: String {
         switch self {
         case .unsupported(let key, let value, let supported):

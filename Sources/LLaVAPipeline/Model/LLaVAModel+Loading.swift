@@ -61,7 +61,8 @@ private struct CheckpointFiles {
         guard let path else { return }
         let adapter = try CheckpointDirectory(path: path)
         guard case .adapter = adapter.layout else {
-            throw LLaVAError.malformed(path: path, reason: "holds \(adapter.layout), expected a query_abstractor or mm_projector")
+            throw LLaVAError.malformed(
+                path: path, reason: "holds \(adapter.layout), expected a query_abstractor or mm_projector")
         }
         for (name, tensor) in adapter.tensors {
             // Whatever stands before the part's own name depends on the wrapper it was saved from.
@@ -82,7 +83,8 @@ enum ConfigOverrides {
             throw LLaVAError.malformed(path: path, reason: "config.json is not an object")
         }
         for (key, value) in overrides {
-            object[key] = (try? JSONSerialization.jsonObject(with: Data(value.utf8), options: .fragmentsAllowed)) ?? value
+            object[key] =
+                (try? JSONSerialization.jsonObject(with: Data(value.utf8), options: .fragmentsAllowed)) ?? value
         }
         return try JSONSerialization.data(withJSONObject: object)
     }
@@ -117,7 +119,8 @@ extension LLaVAModel.Vision {
         switch (config.mmPatchMergeType, processing, connector) {
         case ("flat", .anyResolution, .projector):
             throw LLaVAError.unsupported(
-                key: "mm_patch_merge_type", value: "flat with image_aspect_ratio anyres", supported: "spatial_unpad with anyres")
+                key: "mm_patch_merge_type", value: "flat with image_aspect_ratio anyres",
+                supported: "spatial_unpad with anyres")
         case ("flat", _, _): return nil
         case ("spatial_unpad", _, .projector): return reader.vector("model.image_newline", config.llama.hiddenSize)
         default:

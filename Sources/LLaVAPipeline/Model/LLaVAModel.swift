@@ -78,7 +78,7 @@ public struct LLaVAModel: Sendable {
         guard let vision else { throw LLaVAError.textOnly(checkpoint: path) }
         trace?.record("pixel_values", image.pixelValues)
         let state = vision.tower.hiddenState(image.pixelValues, at: vision.hiddenStateIndex, trace: trace)
-        let features = vision.featureSelection(state)           // [views, N, D]
+        let features = vision.featureSelection(state)  // [views, N, D]
         trace?.record("vision.features", features)
         return Features(tensor: features, image: image)
     }
@@ -99,7 +99,7 @@ public struct LLaVAModel: Sendable {
             let perView = (0..<views).map { transformer(features.tensor[$0], budget: budget, table: table) }
             tokens = Self.flat(Tensor.concatenatingRows(perView), views: views)
         case .projector(let projector):
-            let projected = projector(features.tensor)          // [views, N, E]
+            let projected = projector(features.tensor)  // [views, N, E]
             if let merge = spatialMerge(views: views) {
                 tokens = merge(projected, tiles: features.image.grid, imageSize: features.image.originalSize)
             } else {

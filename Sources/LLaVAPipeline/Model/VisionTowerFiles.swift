@@ -30,7 +30,8 @@ struct VisionTowerFiles {
         if let directory, files.contains(where: Self.isWeights) {
             let tower = try CheckpointDirectory(path: directory)
             guard tower.layout == .clip || tower.layout == .clipVision else {
-                throw LLaVAError.malformed(path: directory, reason: "holds \(tower.layout), expected a CLIP vision tower")
+                throw LLaVAError.malformed(
+                    path: directory, reason: "holds \(tower.layout), expected a CLIP vision tower")
             }
             weights = WeightReader(tower.tensors).scoped("vision_model")
             source = directory
@@ -48,20 +49,25 @@ struct VisionTowerFiles {
             else {
                 throw LLaVAError.malformed(
                     path: checkpoint.path,
-                    reason: "the vision tower's shape cannot be told from its tensors; give the tower's config.json with --vision-tower DIR")
+                    reason:
+                        "the vision tower's shape cannot be told from its tensors; give the tower's config.json with --vision-tower DIR"
+                )
             }
             config = inferred
         }
         let processorFile = [directory, checkpoint.path].compactMap { $0.map { $0 + "/preprocessor_config.json" } }
             .first { FileManager.default.fileExists(atPath: $0) }
-        processor = try processorFile.map { path in
-            try CLIPImageProcessor(configuration: Array(Data(contentsOf: URL(filePath: path))), file: path)
-        } ?? Self.standardProcessor(imageSize: config.imageSize)
+        processor =
+            try processorFile.map { path in
+                try CLIPImageProcessor(configuration: Array(Data(contentsOf: URL(filePath: path))), file: path)
+            } ?? Self.standardProcessor(imageSize: config.imageSize)
         guard processor.cropSize == ImageSize(width: config.imageSize, height: config.imageSize), processor.doCenterCrop
         else {
             throw LLaVAError.malformed(
                 path: processorFile ?? source,
-                reason: "images are cropped to \(processor.cropSize), but the tower takes \(config.imageSize) x \(config.imageSize)")
+                reason:
+                    "images are cropped to \(processor.cropSize), but the tower takes \(config.imageSize) x \(config.imageSize)"
+            )
         }
     }
 

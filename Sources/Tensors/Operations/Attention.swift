@@ -136,7 +136,9 @@ public func attentionReference(
                 let weights = scores.map { exp($0 - maximum) }
                 let sum = weights.reduce(0, +)
                 for c in 0..<headSize {
-                    let value = zip(visible, weights).reduce(0.0) { $0 + $1.1 * Double(v[$1.0 * keyWidth + kOffset + c]) }
+                    let value = zip(visible, weights).reduce(0.0) {
+                        $0 + $1.1 * Double(v[$1.0 * keyWidth + kOffset + c])
+                    }
                     output[qOffset + c] = Float(value / sum)
                 }
             }

@@ -10,7 +10,7 @@ public struct PatchEmbedding: Sendable {
 
     /// Pixel values `[3, H, W]` -> tokens `[N (+ 1), D]`, patches row-major.
     func callAsFunction(_ pixelValues: Tensor) -> Tensor {
-        let patches = convolution(pixelValues.channelsLast)     // [Ho, Wo, D]
+        let patches = convolution(pixelValues.channelsLast)  // [Ho, Wo, D]
         let size = convolution.geometry.filters
         let tokens = patches.reshaped(to: [patches.count / size, size])
         guard let classEmbedding else { return tokens + positionEmbedding }

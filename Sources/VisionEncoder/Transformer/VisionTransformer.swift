@@ -27,7 +27,7 @@ public struct VisionTransformer: Sendable {
         let images = pixelValues.shape[0]
         let embedded = Tensor.concatenatingRows((0..<images).map { embeddings(pixelValues[$0]) })
         var h = embedded.reshaped(to: [images, embedded.rows / images, embedded.columns])
-        if let preNorm { h = preNorm(h) }                       // [B, N + 1, D]
+        if let preNorm { h = preNorm(h) }  // [B, N + 1, D]
         var selected = h
         trace?.record("vision.hidden.0", h)
         for (layer, block) in blocks.enumerated().prefix(trace == nil ? index : blocks.count) {

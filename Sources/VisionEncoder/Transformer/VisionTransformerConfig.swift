@@ -2,16 +2,23 @@ public import Tensors
 
 /// The shape of a vision transformer, named as in the `config.json` of Hugging Face.
 public struct VisionTransformerConfig: Sendable, Equatable {
+    /// Width of the residual stream, D.
     public var hiddenSize: Int
+    /// Width of the perceptron of a block.
     public var intermediateSize: Int
+    /// Number of blocks, L.
     public var numHiddenLayers: Int
+    /// Attention heads of a block, H, a divisor of D.
     public var numAttentionHeads: Int
+    /// Channels of an image.
     public var numChannels: Int
     /// Side of the square image in pixels.
     public var imageSize: Int
     /// Side of a patch in pixels.
     public var patchSize: Int
+    /// What layer norms add to the variance.
     public var layerNormEps: Float
+    /// Activation of the perceptron.
     public var hiddenAct: Activation
 
     /// Patches along one side.
@@ -57,6 +64,7 @@ public enum VisionConfigError: Error, Equatable, CustomStringConvertible {
     /// The key's value is outside what is implemented.
     case unsupported(key: String, value: String, supported: String)
 
+    /// What went wrong, and what to do next.
     public var description: String {
         switch self {
         case .unsupported(let key, let value, let supported):

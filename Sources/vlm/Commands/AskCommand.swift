@@ -42,7 +42,8 @@ struct AskCommand: ParsableCommand {
 
         var timings = StageTimings()
         let assistant = try timings.measure(\.load) {
-            try Assistant(LLaVAModel.load(from: model.path(), options: model.loadOptions), templateName: template.template)
+            try Assistant(
+                LLaVAModel.load(from: model.path(), options: model.loadOptions), templateName: template.template)
         }
         Notes.about(assistant)
         let conversation = try assistant.conversation(asking: question, images: arguments.count)
@@ -98,7 +99,9 @@ enum Notes {
     /// Says what was chosen for the model, and whether its answers mean anything.
     static func about(_ assistant: Assistant) {
         if assistant.model.config.isUntrained {
-            Terminal.note("note: \(assistant.model.path) has random weights (\"untrained\" in config.json); its answer means nothing")
+            Terminal.note(
+                "note: \(assistant.model.path) has random weights (\"untrained\" in config.json); its answer means nothing"
+            )
         }
         if Terminal.isInteractive {
             Terminal.note("template \(assistant.template.template.name): \(assistant.template.reason)")

@@ -88,7 +88,8 @@ struct ChatCommand: ParsableCommand {
             var timings = StageTimings()
             let visual = try images.visualTokens(of: [image], with: session.assistant.model, &timings)
             session.show(visual.map(\.tokens))
-            Terminal.note("\(image.path): \(visual.map(\.tokens.count).reduce(0, +)) visual tokens, shown with the next question")
+            Terminal.note(
+                "\(image.path): \(visual.map(\.tokens.count).reduce(0, +)) visual tokens, shown with the next question")
         default: throw UsageError.message("\(text): commands are /image PATH, /budget m, /reset and /quit")
         }
         return true

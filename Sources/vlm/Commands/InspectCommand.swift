@@ -31,7 +31,8 @@ struct InspectCommand: ParsableCommand {
     @Flag(help: "Ignore the orientation that a photo's EXIF data states.")
     var noExif = false
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Write what the model sees of an image as a PNG.", valueName: "file"))
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("Write what the model sees of an image as a PNG.", valueName: "file"))
     var out: String?
 
     func run() throws {

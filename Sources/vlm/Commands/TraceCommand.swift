@@ -131,14 +131,16 @@ enum PixelValuesFile {
     /// Reads `pixel_values` and, if it is there, `image_size`.
     static func read(_ path: String) throws -> ProcessedImage {
         let tensors = try SafetensorsFile(path: path).tensors
-        guard let pixels = tensors["pixel_values"], pixels.rank == 4, pixels.shape[1] == 3, pixels.elementType == .float32,
+        guard let pixels = tensors["pixel_values"], pixels.rank == 4, pixels.shape[1] == 3,
+            pixels.elementType == .float32,
             pixels.shape[0] > 0
         else { throw LLaVAError.malformed(path: path, reason: "expected pixel_values, float32 [views, 3, S, S]") }
         var size = ImageSize(width: pixels.shape[3], height: pixels.shape[2])
         var grid = ImageSize(width: 1, height: 1)
         if let given = tensors["image_size"] {
             guard !given.elementType.isFloatingPoint, given.count == 2, given.integers.allSatisfy({ $0 > 0 }) else {
-                throw LLaVAError.malformed(path: path, reason: "expected image_size as two positive integers, width and height")
+                throw LLaVAError.malformed(
+                    path: path, reason: "expected image_size as two positive integers, width and height")
             }
             size = ImageSize(width: given.integers[0], height: given.integers[1])
         }

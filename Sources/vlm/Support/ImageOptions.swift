@@ -43,10 +43,12 @@ struct ImageOptions: ParsableArguments {
         for (argument, budget) in zip(arguments, budgets) {
             let (image, information) = try timings.measure(\.imageDecode) { try decode(argument) }
             if information.isOrientationApplied {
-                Terminal.note("note: \(argument.path) was turned upright by its EXIF orientation (--no-exif leaves it as stored)")
+                Terminal.note(
+                    "note: \(argument.path) was turned upright by its EXIF orientation (--no-exif leaves it as stored)")
             }
             if let warning = information.firstWarning {
-                Terminal.note("note: \(argument.path) has \(information.warningCount) flaw(s) that were passed over: \(warning)")
+                Terminal.note(
+                    "note: \(argument.path) has \(information.warningCount) flaw(s) that were passed over: \(warning)")
             }
             let processed = try timings.measure(\.preprocess) { try model.process(image) }
             let features = try timings.measure(\.encode) { try model.encode(processed) }

@@ -50,7 +50,9 @@ struct CheckpointReport: Encodable {
                 ignoredBecause: reason)
         }
         parameters = checkpoint.tensors.values.reduce(0) { $0 + $1.count }
-        bytesByType = checkpoint.tensors.values.reduce(into: [:]) { $0[$1.elementType.rawValue, default: 0] += $1.byteCount }
+        bytesByType = checkpoint.tensors.values.reduce(into: [:]) {
+            $0[$1.elementType.rawValue, default: 0] += $1.byteCount
+        }
     }
 
     var text: String {
@@ -60,7 +62,8 @@ struct CheckpointReport: Encodable {
                 ?? "\(file.name) (\(file.format), \(file.tensors) tensors, \(readable(file.bytes)))"
         }
         return table([
-            ("checkpoint", path), ("layout", layout), ("files", names.joined(separator: "\n" + String(repeating: " ", count: 18))),
+            ("checkpoint", path), ("layout", layout),
+            ("files", names.joined(separator: "\n" + String(repeating: " ", count: 18))),
             ("parameters", "\(parameters): \(types.joined(separator: ", "))"),
         ])
     }

@@ -18,7 +18,8 @@ enum SeenPicture {
         func paste(_ view: RGBImage, x: Int, y: Int) {
             for row in 0..<side {
                 let start = ((y + row) * width + x) * 3
-                canvas.replaceSubrange(start..<start + side * 3, with: view.pixels[row * side * 3..<(row + 1) * side * 3])
+                canvas.replaceSubrange(
+                    start..<start + side * 3, with: view.pixels[row * side * 3..<(row + 1) * side * 3])
             }
         }
         paste(views[0], x: 0, y: 0)

@@ -73,7 +73,8 @@ struct SamplingFlags: ParsableArguments {
     @Option(help: ArgumentHelp("Randomness; 0 always takes the most probable token.", valueName: "t"))
     var temperature: Float = 0
 
-    @Option(help: ArgumentHelp("Draw from the most probable tokens that together have this probability.", valueName: "p"))
+    @Option(
+        help: ArgumentHelp("Draw from the most probable tokens that together have this probability.", valueName: "p"))
     var topP: Float = 1
 
     @Option(help: ArgumentHelp("Draw from this many of the most probable tokens.", valueName: "k"))
