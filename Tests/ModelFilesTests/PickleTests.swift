@@ -176,7 +176,9 @@ struct PickleTests {
             "j\u{1}\u{1}\u{1}\u{1}.",
             "q\u{1}.", "R.", "b.", "Q.", "NQ.", "}(Nu.", "N(s.", "(Nd.", "}(h\u{0}u", "ctorch\n", "ctorch\nSize",
             "NNR.",
-            "(((", "X\u{7F}\u{0}\u{0}\u{0}x", "\u{80}\u{1}.", "\u{80}\u{6}.", "\u{93}.", "NN\u{93}.", "]NNs.",
+            "(((", "X\u{7F}\u{0}\u{0}\u{0}x", "\u{80}\u{1}.", "\u{80}\u{6}.", "\u{93}.", "NN\u{93}.", "]NNs.", "}(0.",
+            "}(0t.", "NN(s.",
+            "NN(\u{86}t.", "](Na0e.",
         ])
     func malformed(text: String) throws {
         let scratch = try Scratch()

@@ -166,6 +166,10 @@ struct BadHeader: Sendable, CustomTestStringConvertible {
             #"{"b":{"dtype":"F16","shape":[3],"data_offsets":[0,6]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#
         ) { .overlappingTensors(file: $0, first: "b", second: "a") },
         .init(
+            "two tensors that share one byte",
+            #"{"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[5],"data_offsets":[3,8]}}"#
+        ) { .overlappingTensors(file: $0, first: "b", second: "a") },
+        .init(
             "an empty tensor inside another",
             #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}}"#
         ) { .overlappingTensors(file: $0, first: "a", second: "b") },
