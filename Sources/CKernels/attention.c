@@ -7,8 +7,8 @@
 #include <math.h>
 
 enum {
-    KEY_BLOCK = 256,     // Bc
-    TASK_ROWS = 192,     // G x Br
+    KEY_BLOCK = 512,     // Bc: a tile of 12 x 512 scores takes half of a 48 KB L1
+    TASK_ROWS = 192,     // G x Br, about
     DIRECT_ROWS = 8,     // up to this many rows (decode) keys and values are read in place instead of packed
 };
 
@@ -17,7 +17,11 @@ static const float NO_KEY = -1e30f;
 static const float LOG2_E = 1.44269504088896341f;
 static const float LN_2 = 0.69314718055994531f;
 
-int64_t vlm_attention_task_queries(const vlm_attention *a) { return vlm_max(1, TASK_ROWS / a->group); }
+int64_t vlm_attention_task_queries(const vlm_attention *a) {
+    // Tasks of equal size: each packs the keys it sees, which one left-over query must not cause.
+    int64_t rows = a->queries * a->group, tasks = vlm_max(1, (rows + TASK_ROWS / 2) / TASK_ROWS);
+    return vlm_max(1, (a->queries + tasks - 1) / tasks);
+}
 
 static int64_t panels(int64_t columns, const vlm_kernels *k) {
     return (columns + k->tile_columns - 1) / k->tile_columns;
@@ -139,8 +143,10 @@ void vlm_attention_queries(
                 k->pack_in_out(
                     VLM_F32, vlm_min(nr, d - j), length, a->v + block * a->ldv + j, a->ldv, t.values + j * KEY_BLOCK);
         }
-        for (int64_t row = 0; row < rows; row += k->tile_rows)
-            rows_by_block(&t, row, vlm_min(k->tile_rows, rows - row), block, length, direct);
+        for (int64_t row = 0, tile; row < rows; row += tile) {
+            tile = vlm_next_rows(rows - row, k->tile_rows);
+            rows_by_block(&t, row, tile, block, length, direct);
+        }
     }
 
     for (int64_t r = 0; r < rows; r++) {

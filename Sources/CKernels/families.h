@@ -16,6 +16,11 @@
 
 static inline int64_t vlm_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t vlm_max(int64_t a, int64_t b) { return a > b ? a : b; }
+/// Rows of the next tile when `left` rows remain: the last two tiles share their rows evenly, because a tile of very few
+/// rows waits for its own sums.
+static inline int64_t vlm_next_rows(int64_t left, int64_t tile_rows) {
+    return left >= 2 * tile_rows || left <= tile_rows ? vlm_min(left, tile_rows) : (left + 1) / 2;
+}
 static inline size_t vlm_element_bytes(vlm_element type) { return type == VLM_F32 ? 4 : 2; }
 static inline const void *vlm_at(vlm_element type, const void *base, int64_t index) {
     return (const char *)base + (size_t)index * vlm_element_bytes(type);

@@ -114,8 +114,8 @@ void vlm_convolution_rows(
     int64_t nr = k->tile_columns, pixels = (end - first) * c->output_width, ldc = c->filters;
     for (int64_t j = 0; j < c->filters; j += nr) {
         int64_t columns = vlm_min(nr, c->filters - j);
-        for (int64_t p = 0; p < pixels; p += k->tile_rows) {
-            int64_t rows = vlm_min(k->tile_rows, pixels - p);
+        for (int64_t p = 0, rows; p < pixels; p += rows) {
+            rows = vlm_next_rows(pixels - p, k->tile_rows);
             const float *a[VLM_MAX_TILE_ROWS];
             for (int64_t r = 0; r < rows; r++)
                 a[r] = window_of(

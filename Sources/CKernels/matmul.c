@@ -35,14 +35,14 @@ static void pack(
 /// Columns [j, end), at most PANELS panels of them. With few rows the time goes into reading weights: one panel at a
 /// time walks NR rows of weights from end to end, which the processor can follow and fetch ahead.
 static void block(const vlm_kernels *k, const vlm_product *p, int64_t j, int64_t end, float *scratch) {
-    int64_t nr = k->tile_columns, mr = k->tile_rows;
+    int64_t nr = k->tile_columns;
     for (int64_t start = 0; start < p->depth; start += DEPTH_BLOCK) {
         int64_t depth = vlm_min(DEPTH_BLOCK, p->depth - start);
         int last = start + depth == p->depth;
         for (int64_t n = j; n < end; n += nr)
             pack(k, p, n, vlm_min(nr, end - n), start, depth, scratch + (n - j) * DEPTH_BLOCK);
-        for (int64_t row = 0; row < p->rows; row += mr) {
-            int64_t rows = vlm_min(mr, p->rows - row);
+        for (int64_t row = 0, rows; row < p->rows; row += rows) {
+            rows = vlm_next_rows(p->rows - row, k->tile_rows);
             const float *a[VLM_MAX_TILE_ROWS];
             for (int64_t r = 0; r < rows; r++) a[r] = p->a + (row + r) * p->lda + start;
             for (int64_t n = j; n < end; n += nr) {
