@@ -5,10 +5,13 @@
 #include "families.h"
 
 enum {
-    PANELS = 4,        // panels of a task: A is streamed once per PANELS * NR columns
-    DEPTH_BLOCK = 256, // KC: one AVX-512 panel of 256 x 32 floats fills 32 KB of L1
-    DOTS_ROWS = 8,     // up to this many rows, packing costs more than reading the weights once per four rows
-    NARROW_ROWS = 64,  // up to this many rows, A stays in L2 and panels are better taken one by one (see `block`)
+    PANELS = 4,         // panels of a task: A is streamed once per PANELS * NR columns
+    DEPTH_BLOCK = 1024, // KC: 4 AVX-512 panels of 1024 x 32 floats fill 512 KB of L2, and C is seldom loaded again
+    DOTS_ROWS = 8,      // up to this many rows, packing costs more than reading the weights once per four rows
+    // Up to NARROW_ROWS rows the time goes into reading weights: panels are taken one by one, in blocks that fill
+    // 32 KB of L1, so that reading walks NR rows of weights from end to end and the processor can fetch ahead.
+    NARROW_ROWS = 48,
+    NARROW_DEPTH_BLOCK = 256,
 };
 
 int64_t vlm_product_task_columns(const vlm_kernels *k) { return PANELS * k->tile_columns; }
@@ -32,15 +35,15 @@ static void pack(
             p->w_type, columns, depth, vlm_at(p->w_type, p->w, depth_start * p->ldw + j), p->ldw, panel);
 }
 
-/// Columns [j, end), at most PANELS panels of them. With few rows the time goes into reading weights: one panel at a
-/// time walks NR rows of weights from end to end, which the processor can follow and fetch ahead.
-static void block(const vlm_kernels *k, const vlm_product *p, int64_t j, int64_t end, float *scratch) {
+/// Columns [j, end), at most PANELS panels of them, in blocks of `block_depth`.
+static void block(
+    const vlm_kernels *k, const vlm_product *p, int64_t j, int64_t end, int64_t block_depth, float *scratch) {
     int64_t nr = k->tile_columns;
-    for (int64_t start = 0; start < p->depth; start += DEPTH_BLOCK) {
-        int64_t depth = vlm_min(DEPTH_BLOCK, p->depth - start);
+    for (int64_t start = 0; start < p->depth; start += block_depth) {
+        int64_t depth = vlm_min(block_depth, p->depth - start);
         int last = start + depth == p->depth;
         for (int64_t n = j; n < end; n += nr)
-            pack(k, p, n, vlm_min(nr, end - n), start, depth, scratch + (n - j) * DEPTH_BLOCK);
+            pack(k, p, n, vlm_min(nr, end - n), start, depth, scratch + (n - j) * block_depth);
         for (int64_t row = 0, rows; row < p->rows; row += rows) {
             rows = vlm_next_rows(p->rows - row, k->tile_rows);
             const float *a[VLM_MAX_TILE_ROWS];
@@ -48,7 +51,7 @@ static void block(const vlm_kernels *k, const vlm_product *p, int64_t j, int64_t
             for (int64_t n = j; n < end; n += nr) {
                 int64_t columns = vlm_min(nr, end - n);
                 k->product_tile(
-                    rows, columns, depth, a, scratch + (n - j) * DEPTH_BLOCK, p->c + row * p->ldc + n, p->ldc,
+                    rows, columns, depth, a, scratch + (n - j) * block_depth, p->c + row * p->ldc + n, p->ldc,
                     start > 0);
                 if (last) finish(k, p, row, rows, n, columns);
             }
@@ -70,6 +73,8 @@ void vlm_product_columns(
         finish(k, p, 0, p->rows, first, end - first);
         return;
     }
-    int64_t step = p->rows <= NARROW_ROWS ? k->tile_columns : vlm_product_task_columns(k);
-    for (int64_t j = first; j < end; j += step) block(k, p, j, vlm_min(j + step, end), scratch);
+    int narrow = p->rows <= NARROW_ROWS;
+    int64_t step = narrow ? k->tile_columns : vlm_product_task_columns(k);
+    int64_t depth = narrow ? NARROW_DEPTH_BLOCK : DEPTH_BLOCK;
+    for (int64_t j = first; j < end; j += step) block(k, p, j, vlm_min(j + step, end), depth, scratch);
 }

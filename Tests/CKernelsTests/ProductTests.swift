@@ -102,7 +102,7 @@ struct ProductTests {
         var random = SeededGenerator(seed: 21)
         for layout in Self.layouts {
             for rows in [1, 7, 13, 70] {
-                for depth in [255, 256, 257, 511, 512, 600] {
+                for depth in [255, 256, 257, 512, 1023, 1024, 1025, 2100] {
                     let t = Case(
                         rows: rows, columns: 2 * set.tileColumns + 3, depth: depth, layout: layout, element: element,
                         hasBias: true, random: &random
@@ -136,7 +136,7 @@ struct ProductTests {
         for rows in [1, 4, 12, 31, 100] {
             for layout in Self.layouts {
                 let t = Case(
-                    rows: rows, columns: 5 * set.tileColumns + 7, depth: 300, layout: layout, element: .float32,
+                    rows: rows, columns: 5 * set.tileColumns + 7, depth: 1100, layout: layout, element: .float32,
                     random: &random
                 ) { $1.floats($0) }
                 let whole = t.run(set, task: 1 << 20).values
