@@ -16,8 +16,8 @@
 
 static inline int64_t vlm_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t vlm_max(int64_t a, int64_t b) { return a > b ? a : b; }
-/// Rows of the next tile when `left` rows remain: the last two tiles share their rows evenly, because a tile of very few
-/// rows waits for its own sums.
+/// Rows of the next tile when `left` rows remain: the last two tiles share their rows evenly, because a tile of very
+/// few rows waits for its own sums.
 static inline int64_t vlm_next_rows(int64_t left, int64_t tile_rows) {
     return left >= 2 * tile_rows || left <= tile_rows ? vlm_min(left, tile_rows) : (left + 1) / 2;
 }

@@ -81,8 +81,8 @@ struct AttentionTests {
             return (output, top + log(sum))
         }
 
-        /// Outputs are means of values in -1...1. A score of magnitude up to 3 sqrt(d) rounds by d 2^-24 of its terms at
-        /// worst, in practice by about 2^-22, and that is the relative error of its weight: 1e-6.
+        /// Outputs are means of values in -1...1. A score of magnitude up to 3 sqrt(d) rounds by d 2^-24 of its terms
+        /// at worst, in practice by about 2^-22, and that is the relative error of its weight: 1e-6.
         func check(_ set: KernelSet) {
             let (output, lse) = run(set)
             let values = output.values, sums = lse.values

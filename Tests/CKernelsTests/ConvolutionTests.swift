@@ -12,7 +12,9 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
     var depth: Int { channels * filterHeight * filterWidth }
     var isPadded: Bool { paddingTop + paddingLeft + paddingBottom + paddingRight > 0 }
     var testDescription: String {
-        "\(channels)x\(height)x\(width) \(filters) filters \(filterHeight)x\(filterWidth) stride \(strideHeight),\(strideWidth) padding \(paddingTop),\(paddingLeft),\(paddingBottom),\(paddingRight)"
+        "\(channels)x\(height)x\(width), \(filters) filters \(filterHeight)x\(filterWidth), "
+            + "stride \(strideHeight),\(strideWidth), "
+            + "padding \(paddingTop),\(paddingLeft),\(paddingBottom),\(paddingRight)"
     }
 
     var code: vlm_convolution {

@@ -27,7 +27,7 @@ struct SoftmaxTests {
 
     @Test("exp keeps its accuracy down to -86", arguments: KernelSet.available)
     func exponential(set: KernelSet) {
-        // softmax of (0, x) holds the factors 1 : e^x. exp is within 2.3 ulp and the division adds one rounding to each;
+        // softmax of (0, x) holds the factors 1 : e^x. exp is within 2.3 ulp, the division adds one rounding to each;
         // log2(e) in one float instead of two would cost up to 64 ulp at -87.
         var worst = 0.0
         for x in stride(from: Float(-86), through: 0, by: 0.0137) {
