@@ -16,13 +16,12 @@ extension LLaVAModel {
     /// - Throws: `CheckpointError`, `WeightError` with everything that is missing, `LLaVAError`, or the error of a
     ///   configuration.
     public static func load(from path: String, options: LoadOptions = LoadOptions()) throws -> LLaVAModel {
-        var checkpoint = try CheckpointFiles(path: path, options: options)
+        let checkpoint = try CheckpointFiles(path: path, options: options)
         if case .convertedLLaVA = checkpoint.directory.layout {
             throw LLaVAError.malformed(path: path, reason: "\(checkpoint.directory.layout)")
         }
         let config = try JSONFile.decode(
             LLaVAConfig.self, from: checkpoint.configData, file: path + "/config.json")
-        try checkpoint.addAdapter(options.adapter)
 
         let reader = WeightReader(checkpoint.tensors)
         let isWrapped = config.pmod?.retentionRatios(layerCount: 1)[0] != nil
@@ -51,19 +50,18 @@ private struct CheckpointFiles {
     var tensors: [String: Tensor]
 
     init(path: String, options: LoadOptions) throws {
-        directory = try CheckpointDirectory(path: path)
-        tensors = directory.tensors
-        configData = try ConfigOverrides.apply(options.configOverrides, to: directory.configData, path: path)
+        let checkpoint = try CheckpointDirectory(path: path)
+        let adapter = try options.adapter.map { try CheckpointDirectory(path: $0) }
+        let config = try adapter.map { try AdapterConfiguration.merged(checkpoint.configData, with: $0) }
+        configData = try ConfigOverrides.apply(
+            options.configOverrides, to: config ?? checkpoint.configData, path: path)
+        directory = checkpoint
+        tensors = checkpoint.tensors
+        if let adapter { add(adapter) }
     }
 
     /// Adds the tensors of an adapter file, under the names of a whole checkpoint.
-    mutating func addAdapter(_ path: String?) throws {
-        guard let path else { return }
-        let adapter = try CheckpointDirectory(path: path)
-        guard case .adapter = adapter.layout else {
-            throw LLaVAError.malformed(
-                path: path, reason: "holds \(adapter.layout), expected a query_abstractor or mm_projector")
-        }
+    private mutating func add(_ adapter: CheckpointDirectory) {
         for (name, tensor) in adapter.tensors {
             // Whatever stands before the part's own name depends on the wrapper it was saved from.
             for part in ["query_abstractor.", "mm_projector.", "image_newline"] {
