@@ -47,7 +47,7 @@ public struct LlamaConfig: Sendable, Equatable {
 }
 
 extension LlamaConfig: Decodable {
-    private enum Key: String, CodingKey {
+    private enum Key: String, CodingKey, CaseIterable {
         case vocabSize, hiddenSize, intermediateSize, numHiddenLayers, numAttentionHeads, numKeyValueHeads
         case maxPositionEmbeddings, rmsNormEps, ropeTheta, ropeScaling, tieWordEmbeddings
         case hiddenAct, attentionBias, headDim
@@ -58,6 +58,9 @@ extension LlamaConfig: Decodable {
         var ropeType: String?
         var factor: Float?
     }
+
+    /// Every key of `config.json` that the decoder is made from, converted from snake case.
+    public static let keys = Set(Key.allCases.map(\.rawValue))
 
     /// Reads a configuration whose keys were converted from snake case; keys that are left out take Hugging Face's defaults.
     /// - Throws: `LlamaConfigError` for values this decoder does not compute.

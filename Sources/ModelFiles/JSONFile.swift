@@ -51,8 +51,7 @@ extension CheckpointError {
         // As they are written in the file, so that a reader finds them there.
         func path(_ keys: [any CodingKey]) -> String {
             keys.map { key in
-                key.intValue.map(String.init)
-                    ?? key.stringValue.map { $0.isUppercase ? "_\($0.lowercased())" : String($0) }.joined()
+                key.intValue.map(String.init) ?? ConfigurationKey.snakeCase(key.stringValue)
             }.joined(separator: ".")
         }
         switch error {

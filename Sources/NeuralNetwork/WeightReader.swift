@@ -114,5 +114,9 @@ public enum WeightError: Error, Equatable, CustomStringConvertible {
         }
     }
 
-    private static func list(_ items: [String]) -> String { items.map { "\n    " + $0 }.joined() }
+    /// The items a line each, cut where a reader would stop reading.
+    private static func list(_ items: [String]) -> String {
+        let lines = items.prefix(40) + (items.count > 40 ? ["and \(items.count - 40) more"] : [])
+        return lines.map { "\n    " + $0 }.joined()
+    }
 }

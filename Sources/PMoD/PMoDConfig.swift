@@ -51,9 +51,12 @@ public struct PMoDConfig: Sendable, Equatable {
 }
 
 extension PMoDConfig: Decodable {
-    private enum Key: String, CodingKey {
+    private enum Key: String, CodingKey, CaseIterable {
         case modTargetLayers, modTargetTokenType, modRouterFactor, modWeightNorm, modBiasEnabled
     }
+
+    /// Every key of `config.json` that the mixture of depths is made from, converted from snake case.
+    public static let keys = Set(Key.allCases.map(\.rawValue))
 
     /// Reads the `mod_*` keys of a `config.json`, converted from snake case.
     /// - Throws: `PMoDConfigError.unsupported` for a spelling the reference does not know either.

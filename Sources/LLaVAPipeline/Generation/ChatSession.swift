@@ -1,4 +1,5 @@
 public import LanguageDecoder
+import PMoD
 import Tokenization
 
 /// A conversation with a model: what was said, the images that were shown, and the cache of what the decoder has read.
@@ -15,8 +16,20 @@ public struct ChatSession: ~Copyable {
     /// The ids whose keys and values are in the cache, -200 for an image.
     private var cachedIDs: [Int] = []
 
+    /// Tokens of the latest prompt, visual ones included, that the cache held already.
+    public private(set) var reusedTokens = 0
+
     /// A conversation that has not begun.
     public init(_ assistant: Assistant) { self.assistant = assistant }
+
+    /// Whether a mixture of depths would now keep other tokens of those in the cache: it chooses among all it may skip.
+    private var choosesAnew: Bool {
+        switch assistant.model.config.pmod?.modTargetTokenType {
+        case nil: false
+        case .all: true
+        case .visionAll, .visionHighResolution: !images.isEmpty && !pending.isEmpty
+        }
+    }
 
     /// Shows images with the next question.
     public mutating func show(_ images: [VisualTokens]) { pending += images }
@@ -28,6 +41,7 @@ public struct ChatSession: ~Copyable {
         pending = []
         cache = nil
         cachedIDs = []
+        reusedTokens = 0
     }
 
     /// Answers a question.
@@ -42,11 +56,13 @@ public struct ChatSession: ~Copyable {
     ) throws -> String {
         let conversation = try assistant.conversation(after: messages, asking: question, images: pending.count)
         let ids = try assistant.ids(of: conversation)
-        let isContinuation = cache != nil && ids.count > cachedIDs.count && ids.starts(with: cachedIDs)
+        let isContinuation =
+            cache != nil && ids.count > cachedIDs.count && ids.starts(with: cachedIDs) && !choosesAnew
         if !isContinuation {
             cache = nil
             cachedIDs = []
         }
+        reusedTokens = cache?.nextPosition ?? 0
         let newIDs = Array(ids.dropFirst(cachedIDs.count))
         let known = cachedIDs.count { $0 == MultimodalPrompt.imageToken }
         let prompt = try assistant.model.prompt(newIDs, images: Array((images + pending).dropFirst(known)))

@@ -1,6 +1,8 @@
 import Foundation
 public import LanguageDecoder
+import ModelFiles
 public import PMoD
+import VisionEncoder
 
 /// The configuration of a LLaVA-style model, as the original LLaVA, MQT-LLaVA and p-MoD write it to `config.json`.
 public struct LLaVAConfig: Sendable, Equatable {
@@ -40,11 +42,16 @@ public struct LLaVAConfig: Sendable, Equatable {
 }
 
 extension LLaVAConfig: Decodable {
-    private enum Key: String, CodingKey {
+    private enum Key: String, CodingKey, CaseIterable {
         case mmVisionTower, mmVisionSelectLayer, mmVisionSelectFeature, mmProjectorType, mmPatchMergeType
         case queryAbstractorType, queryAbstractorNumHeads, numVisualTokens, maxNumPatches, tokenizerModelMaxLength
         case modTargetLayers, eosTokenId, conversationTemplate, untrained
     }
+
+    /// Every key of `config.json` that a model is made from.
+    public static let keys = Set(
+        LlamaConfig.keys.union(PMoDConfig.keys).union(Key.allCases.map(\.rawValue)).map(ConfigurationKey.snakeCase)
+    ).union(ImageProcessing.keys)
 
     /// Reads a configuration whose keys were converted from snake case; keys that are left out take the original code's defaults.
     public init(from decoder: any Decoder) throws {
@@ -62,6 +69,11 @@ extension LLaVAConfig: Decodable {
         numVisualTokens = try? values.decodeIfPresent(Int.self, forKey: .numVisualTokens)
         mmPatchMergeType = try values.decodeIfPresent(String.self, forKey: .mmPatchMergeType) ?? "flat"
         maxNumPatches = try values.decodeIfPresent(Int.self, forKey: .maxNumPatches)
+        // So that the number of patches can be counted.
+        if let maxNumPatches, !(1...1 << 20).contains(maxNumPatches) {
+            throw LLaVAError.unsupported(
+                key: "max_num_patches", value: "\(maxNumPatches)", supported: "1...\(1 << 20), or null")
+        }
         tokenizerModelMaxLength = try values.decodeIfPresent(Int.self, forKey: .tokenizerModelMaxLength)
         // One id or a list of them.
         let ids = try? values.decodeIfPresent([Int].self, forKey: .eosTokenId)

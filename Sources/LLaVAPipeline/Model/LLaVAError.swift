@@ -8,6 +8,12 @@ public enum LLaVAError: Error, Equatable, CustomStringConvertible {
     case missingVisionTower(name: String, checkpoint: String)
     /// Images for a model without a vision tower.
     case textOnly(checkpoint: String)
+    /// A key to override that nothing reads.
+    case unknownKey(key: String, known: [String])
+    /// Pixel values the tower does not take.
+    case pixelValues(got: String, expected: String)
+    /// An option that names files of no use to this model.
+    case unusedOption(path: String, reason: String)
     /// The prompt marks another number of images than there are.
     case imageCount(placeholders: Int, images: Int)
     /// A token id outside the vocabulary.
@@ -30,6 +36,12 @@ public enum LLaVAError: Error, Equatable, CustomStringConvertible {
             "\(checkpoint) names the vision tower \(name) but does not hold its weights; give the directory of the tower with --vision-tower DIR"
         case .textOnly(let checkpoint):
             "\(checkpoint) has no vision tower, so it cannot look at an image; leave --image out or choose another model"
+        case .unknownKey(let key, let known):
+            "config.json: no part of a model reads the key \(key); keys that can be set: \(known.joined(separator: ", "))"
+        case .pixelValues(let got, let expected):
+            "the pixel values are \(got), the vision tower takes \(expected)"
+        case .unusedOption(let path, let reason):
+            "\(path) would change nothing: \(reason); leave it out"
         case .imageCount(let placeholders, let images):
             "the prompt has \(placeholders) place\(placeholders == 1 ? "" : "s") for images, but \(images) \(images == 1 ? "was" : "were") given; write <image> (or -200 among ids) once for each image"
         case .tokenOutOfRange(let id, let vocabSize):

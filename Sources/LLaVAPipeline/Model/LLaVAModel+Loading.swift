@@ -37,9 +37,23 @@ extension LLaVAModel {
             try Vision(config, checkpoint, reader, towerName: name, towerDirectory: options.visionTower)
         }
         try reader.finish(source: path)
+        try checkUse(of: options, checkpoint, reader, hasTower: vision != nil)
         return LLaVAModel(
             config: config, path: path, layoutDescription: "\(checkpoint.directory.layout)", vision: vision,
             decoder: decoder)
+    }
+
+    /// Throws if a directory or file the caller gave has had no effect.
+    private static func checkUse(
+        of options: LoadOptions, _ checkpoint: CheckpointFiles, _ reader: WeightReader, hasTower: Bool
+    ) throws {
+        if let tower = options.visionTower, !hasTower {
+            throw LLaVAError.unusedOption(path: tower, reason: "the model has no mm_vision_tower in config.json")
+        }
+        if let adapter = options.adapter, checkpoint.adapterNames.isSubset(of: reader.unused) {
+            throw LLaVAError.unusedOption(
+                path: adapter, reason: "the configuration describes a model that uses none of its tensors")
+        }
     }
 }
 
@@ -48,6 +62,8 @@ private struct CheckpointFiles {
     let directory: CheckpointDirectory
     let configData: Data
     var tensors: [String: Tensor]
+    /// Names of the tensors that come from an adapter.
+    private(set) var adapterNames: Set<String> = []
 
     init(path: String, options: LoadOptions) throws {
         let checkpoint = try CheckpointDirectory(path: path)
@@ -66,7 +82,9 @@ private struct CheckpointFiles {
             // Whatever stands before the part's own name depends on the wrapper it was saved from.
             for part in ["query_abstractor.", "mm_projector.", "image_newline"] {
                 guard let range = name.range(of: part) else { continue }
-                tensors["model." + name[range.lowerBound...]] = tensor
+                let full = "model." + name[range.lowerBound...]
+                tensors[full] = tensor
+                adapterNames.insert(full)
             }
         }
     }
@@ -81,6 +99,9 @@ enum ConfigOverrides {
             throw LLaVAError.malformed(path: path, reason: "config.json is not an object")
         }
         for (key, value) in overrides {
+            guard LLaVAConfig.keys.contains(key) else {
+                throw LLaVAError.unknownKey(key: key, known: LLaVAConfig.keys.sorted())
+            }
             object[key] =
                 (try? JSONSerialization.jsonObject(with: Data(value.utf8), options: .fragmentsAllowed)) ?? value
         }
@@ -129,6 +150,9 @@ extension LLaVAModel.Vision {
     }
 }
 
+/// Most attention weights that a query transformer's table may hold, 0.5 GB of them; MQT-LLaVA's has 2.4 million.
+private let attentionTableLimit = 1 << 27
+
 extension VisualConnector {
     fileprivate init(
         _ config: LLaVAConfig, _ checkpoint: CheckpointFiles, _ reader: WeightReader, tower: VisionTransformerConfig,
@@ -161,6 +185,17 @@ extension VisualConnector {
         guard heads > 0, tower.hiddenSize % heads == 0 else {
             throw LLaVAError.unsupported(
                 key: "query_abstractor_num_heads", value: "\(heads)", supported: "a divisor of \(tower.hiddenSize)")
+        }
+        if let standard = config.numVisualTokens, !(1...queries).contains(standard) {
+            throw LLaVAError.unsupported(
+                key: "num_visual_tokens", value: "\(standard)",
+                supported: "1...\(queries), as many as the checkpoint has queries")
+        }
+        guard heads * queries * tower.patchCount <= attentionTableLimit else {
+            throw LLaVAError.unsupported(
+                key: "query_abstractor_num_heads",
+                value: "\(heads) for \(queries) queries and \(tower.patchCount) patches",
+                supported: "at most \(attentionTableLimit) attention weights")
         }
         let transformer = QueryTransformer(
             weights, maximumTokens: queries, featureSize: tower.hiddenSize,

@@ -73,9 +73,10 @@ public struct LLaVAModel: Sendable {
 
     /// Features of a processed image, independent of the budget.
     /// - Parameter trace: receives `pixel_values`, `vision.hidden.I` and `vision.features`.
-    /// - Throws: `LLaVAError.textOnly` for a model without a tower.
+    /// - Throws: `LLaVAError.textOnly` for a model without a tower, `LLaVAError.pixelValues` for values of a shape it does not take.
     public func encode(_ image: ProcessedImage, trace: Trace? = nil) throws -> Features {
         guard let vision else { throw LLaVAError.textOnly(checkpoint: path) }
+        try vision.check(image)
         trace?.record("pixel_values", image.pixelValues)
         let state = vision.tower.hiddenState(image.pixelValues, at: vision.hiddenStateIndex, trace: trace)
         let features = vision.featureSelection(state)  // [views, N, D]
@@ -127,5 +128,28 @@ public struct LLaVAModel: Sendable {
     private static func flat(_ embeddings: Tensor, views: Int) -> VisualTokens {
         let perView = embeddings.rows / views
         return VisualTokens(embeddings: embeddings, isHighResolution: (0..<embeddings.rows).map { $0 >= perView })
+    }
+}
+
+extension LLaVAModel.Vision {
+    /// Checks that the tower takes an image, whose pixel values may have been made elsewhere.
+    fileprivate func check(_ image: ProcessedImage) throws {
+        let side = tower.config.imageSize
+        let shape = image.pixelValues.shape
+        guard image.pixelValues.elementType == .float32, shape.count == 4, shape[0] > 0,
+            shape.dropFirst() == [3, side, side]
+        else {
+            throw LLaVAError.pixelValues(
+                got: "\(image.pixelValues.elementType.rawValue) \(shape)", expected: "F32 [views, 3, \(side), \(side)]")
+        }
+        // Only a map of tiles depends on how they lie.
+        guard imageNewline != nil, shape[0] > 1 else { return }
+        let (grid, size) = (image.grid, image.originalSize)
+        let isGrid = (1..<shape[0]).contains(grid.width) && (1..<shape[0]).contains(grid.height)
+        guard isGrid, grid.area == shape[0] - 1, size.width > 0, size.height > 0 else {
+            throw LLaVAError.pixelValues(
+                got: "\(shape[0]) views, a grid of \(grid) tiles and an image of \(size) pixels",
+                expected: "one view of the whole image and one for each tile of the grid")
+        }
     }
 }

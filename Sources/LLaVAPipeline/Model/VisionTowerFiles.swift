@@ -25,7 +25,12 @@ struct VisionTowerFiles {
     init(of checkpoint: CheckpointDirectory, named name: String, in directory: String?) throws {
         let directory = directory ?? Self.besideWeights(of: checkpoint)
         let isInside = checkpoint.tensors.keys.contains { $0.hasPrefix(Self.checkpointPrefix + ".") }
-        let files = try directory.map { try FileManager.default.contentsOfDirectory(atPath: $0) } ?? []
+        let files = try directory.map(Self.names) ?? []
+        if let directory, !files.contains(where: { Self.isWeights($0) || Self.configurations.contains($0) }) {
+            throw LLaVAError.malformed(
+                path: directory,
+                reason: "holds no \(Self.configurations.joined(separator: ", no ")) and no weights of a vision tower")
+        }
 
         if let directory, files.contains(where: Self.isWeights) {
             let tower = try CheckpointDirectory(path: directory)
@@ -53,13 +58,14 @@ struct VisionTowerFiles {
                         "the vision tower's shape cannot be told from its tensors; give the tower's config.json with --vision-tower DIR"
                 )
             }
+            try inferred.validate()
             config = inferred
         }
         let processorFile = [directory, checkpoint.path].compactMap { $0.map { $0 + "/preprocessor_config.json" } }
             .first { FileManager.default.fileExists(atPath: $0) }
         processor =
             try processorFile.map { path in
-                try CLIPImageProcessor(configuration: Array(Data(contentsOf: URL(filePath: path))), file: path)
+                try CLIPImageProcessor(configuration: Array(Self.contents(of: path)), file: path)
             } ?? Self.standardProcessor(imageSize: config.imageSize)
         guard processor.cropSize == ImageSize(width: config.imageSize, height: config.imageSize), processor.doCenterCrop
         else {
@@ -74,6 +80,24 @@ struct VisionTowerFiles {
     private static func besideWeights(of checkpoint: CheckpointDirectory) -> String? {
         let path = checkpoint.path + "/vision_tower"
         return FileManager.default.fileExists(atPath: path + "/config.json") ? path : nil
+    }
+
+    private static let configurations = ["config.json", "preprocessor_config.json"]
+
+    private static func contents(of path: String) throws -> Data {
+        do {
+            return try Data(contentsOf: URL(filePath: path))
+        } catch {
+            throw CheckpointError.unreadable(path: path, reason: error.localizedDescription)
+        }
+    }
+
+    private static func names(in directory: String) throws -> [String] {
+        do {
+            return try FileManager.default.contentsOfDirectory(atPath: directory)
+        } catch {
+            throw CheckpointError.unreadable(path: directory, reason: error.localizedDescription)
+        }
     }
 
     private static func isWeights(_ name: String) -> Bool {

@@ -2,6 +2,9 @@
 ///
 /// Source: `llava/mm_utils.py` and `llava/model/llava_arch.py` of LLaVA 1.2.2, which p-MoD keeps.
 public struct AnyResolution: Sendable, Equatable {
+    /// Most tiles that a picture is cut into; published models have up to 36.
+    public static let tileLimit = 100
+
     /// The resolutions to choose from, each a whole number of tiles in both directions, in order of preference.
     public let pinpoints: [ImageSize]
     /// Side of a tile in pixels: the input of the vision tower.
@@ -12,12 +15,14 @@ public struct AnyResolution: Sendable, Equatable {
     public init(pinpoints: [ImageSize], tileSide: Int) throws {
         let isMadeOfTiles = pinpoints.allSatisfy {
             $0.width > 0 && $0.height > 0 && $0.width % tileSide == 0 && $0.height % tileSide == 0
-                && $0.width <= RGBImage.sideLimit && $0.height <= RGBImage.sideLimit && $0.area <= RGBImage.pixelLimit
+                && $0.width <= RGBImage.sideLimit && $0.height <= RGBImage.sideLimit
+                && $0.area / (tileSide * tileSide) <= Self.tileLimit && $0.area <= RGBImage.pixelLimit
         }
         guard !pinpoints.isEmpty, isMadeOfTiles else {
             throw ImageError.configuration(
                 file: "config.json", key: "image_grid_pinpoints",
-                expected: "one or more sizes in multiples of the vision tower's \(tileSide) pixels",
+                expected:
+                    "one or more sizes in multiples of the vision tower's \(tileSide) pixels, of at most \(Self.tileLimit) tiles each",
                 got: "\(pinpoints.map(\.description))")
         }
         self.pinpoints = pinpoints

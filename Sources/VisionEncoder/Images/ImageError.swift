@@ -16,6 +16,8 @@ public enum ImageError: Error, Equatable, CustomStringConvertible {
     case damaged(source: String, format: ImageFormat, reason: String)
     /// The header announces more pixels than `RGBImage.pixelLimit` or a side longer than `RGBImage.sideLimit`.
     case tooManyPixels(source: String, size: ImageSize)
+    /// The file is longer than `RGBImage.byteLimit`.
+    case tooManyBytes(source: String)
     /// Decoding would take more work memory than its limit.
     case tooMuchMemory(source: String, reason: String)
     /// An intermediate picture of the processing would have more pixels than `RGBImage.pixelLimit`.
@@ -43,6 +45,8 @@ public enum ImageError: Error, Equatable, CustomStringConvertible {
         case .tooManyPixels(let source, let size):
             "\(source) is \(size) pixels: at most \(RGBImage.pixelLimit) pixels and \(RGBImage.sideLimit) a side "
                 + "are decoded: scale it down or cut it first"
+        case .tooManyBytes(let source):
+            "\(source) is longer than \(RGBImage.byteLimit) bytes, the limit for pictures: scale it down first"
         case .tooMuchMemory(let source, let reason):
             "\(source) cannot be decoded: \(reason): scale it down, or save it as a baseline JPEG or PNG"
         case .intermediateTooLarge(let step, let original, let size):

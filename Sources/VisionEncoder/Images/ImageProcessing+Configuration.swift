@@ -1,6 +1,9 @@
 import Foundation
 
 extension ImageProcessing {
+    /// The keys of `config.json` that choose it.
+    public static let keys: Set<String> = ["image_aspect_ratio", "image_grid_pinpoints"]
+
     /// The way that a model's `config.json` asks for by `image_aspect_ratio` and `image_grid_pinpoints`.
     ///
     /// Without `image_aspect_ratio` pictures are not padded, as in LLaVA. Values that LLaVA 1.2.2 does not know, which

@@ -36,7 +36,11 @@ extension RGBImage {
     ) throws -> (image: RGBImage, information: ImageInformation) {
         let bytes: [UInt8]
         do {
-            bytes = try MemoryMappedFile(path: path).withBytes { $0.withUnsafeBytes { Array($0) } }
+            let file = try MemoryMappedFile(path: path)
+            guard file.byteCount <= RGBImage.byteLimit else {
+                throw ImageError.tooManyBytes(source: path)
+            }
+            bytes = file.withBytes { $0.withUnsafeBytes { Array($0) } }
         } catch TensorError.unreadable(_, let reason) {
             throw ImageError.unreadable(source: path, reason: reason)
         }

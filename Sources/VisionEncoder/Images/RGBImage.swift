@@ -2,6 +2,8 @@
 public struct RGBImage: Sendable, Equatable {
     /// Most pixels that are decoded or made on the way to a model: Pillow's limit against decompression bombs.
     public static let pixelLimit = 178_956_970
+    /// Most bytes of a file that is decoded.
+    public static let byteLimit = 1 << 29
     /// Longest side that is decoded.
     public static let sideLimit = 65_535
 

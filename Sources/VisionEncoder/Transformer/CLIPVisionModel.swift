@@ -21,11 +21,7 @@ public struct CLIPVisionConfig: Sendable, Equatable, Decodable {
             values = try values.nestedContainer(keyedBy: Key.self, forKey: .visionConfig)
         }
         func extent(_ key: Key, _ standard: Int) throws -> Int {
-            let value = try values.decodeIfPresent(Int.self, forKey: key) ?? standard
-            guard (1...1 << 20).contains(value) else {
-                throw VisionConfigError.unsupported(key: key.rawValue, value: "\(value)", supported: "1...\(1 << 20)")
-            }
-            return value
+            try values.decodeIfPresent(Int.self, forKey: key) ?? standard
         }
         let activation = try values.decodeIfPresent(String.self, forKey: .hiddenAct) ?? "quick_gelu"
         let activations: [String: Activation] = ["quick_gelu": .quickGELU, "gelu": .gelu]
@@ -39,19 +35,7 @@ public struct CLIPVisionConfig: Sendable, Equatable, Decodable {
             imageSize: try extent(.imageSize, 224), patchSize: try extent(.patchSize, 32),
             layerNormEps: try values.decodeIfPresent(Float.self, forKey: .layerNormEps) ?? 1e-5,
             hiddenAct: hiddenAct)
-        guard transformer.hiddenSize % transformer.numAttentionHeads == 0 else {
-            throw VisionConfigError.unsupported(
-                key: "num_attention_heads", value: "\(transformer.numAttentionHeads)",
-                supported: "a divisor of hidden_size \(transformer.hiddenSize)")
-        }
-        guard transformer.numChannels == 3, transformer.patchSize <= transformer.imageSize,
-            transformer.imageSize <= 1 << 14
-        else {
-            throw VisionConfigError.unsupported(
-                key: "num_channels, patch_size, image_size",
-                value: "\(transformer.numChannels), \(transformer.patchSize), \(transformer.imageSize)",
-                supported: "3 channels, a patch within the image, an image up to \(1 << 14) pixels")
-        }
+        try transformer.validate()
     }
 }
 

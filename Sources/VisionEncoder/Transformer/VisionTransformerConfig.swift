@@ -26,6 +26,38 @@ public struct VisionTransformerConfig: Sendable, Equatable {
     /// Number of patches, N.
     public var patchCount: Int { gridSize * gridSize }
 
+    /// Largest extent that a configuration may name: far above any tower, far below overflow.
+    private static let limit = 1 << 20
+
+    /// Checks a shape that comes from a file.
+    /// - Throws: `VisionConfigError.unsupported` for a shape that no tower can have or that is not computed here.
+    public func validate() throws {
+        let extents = [
+            ("hidden_size", hiddenSize, Self.limit), ("intermediate_size", intermediateSize, Self.limit),
+            ("num_hidden_layers", numHiddenLayers, 1024), ("num_attention_heads", numAttentionHeads, Self.limit),
+            ("image_size", imageSize, 1 << 14), ("patch_size", patchSize, 1 << 14),
+        ]
+        for (key, value, limit) in extents where !(1...limit).contains(value) {
+            throw VisionConfigError.unsupported(key: key, value: "\(value)", supported: "1...\(limit)")
+        }
+        guard hiddenSize % numAttentionHeads == 0 else {
+            throw VisionConfigError.unsupported(
+                key: "num_attention_heads", value: "\(numAttentionHeads)",
+                supported: "a divisor of hidden_size \(hiddenSize)")
+        }
+        guard numChannels == 3 else {
+            throw VisionConfigError.unsupported(key: "num_channels", value: "\(numChannels)", supported: "3")
+        }
+        guard patchSize <= imageSize else {
+            throw VisionConfigError.unsupported(
+                key: "patch_size", value: "\(patchSize)", supported: "1...\(imageSize), the image_size")
+        }
+        guard layerNormEps.isFinite, layerNormEps >= 0 else {
+            throw VisionConfigError.unsupported(
+                key: "layer_norm_eps", value: "\(layerNormEps)", supported: "a finite number from 0 up")
+        }
+    }
+
     /// The hidden state that `mm_vision_select_layer` names: negative values count from the end, -1 being the output
     /// of the last block.
     /// - Throws: `VisionConfigError.unsupported` if there is no such state.

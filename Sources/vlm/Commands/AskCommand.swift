@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import LanguageDecoder
 import LLaVAPipeline
 import MQT
 import Tokenization
@@ -32,13 +33,21 @@ struct AskCommand: ParsableCommand {
     @Argument(help: ArgumentHelp("Image files, if any, and then the question.", valueName: "words"))
     var words: [String]
 
+    private var imageArguments: [ImageArgument] {
+        images.image + words.dropLast().compactMap { ImageArgument(argument: $0) }
+    }
+
+    func validate() throws {
+        try images.checkUse(by: imageArguments)
+    }
+
     func run() throws {
         try model.context.run { try answer() }
     }
 
     private func answer() throws {
         guard let question = words.last else { throw LLaVAError.emptyPrompt }
-        let arguments = images.image + words.dropLast().compactMap { ImageArgument(argument: $0) }
+        let arguments = imageArguments
 
         var timings = StageTimings()
         let assistant = try timings.measure(\.load) {
@@ -66,7 +75,7 @@ struct AskCommand: ParsableCommand {
         try Terminal.json(
             AnswerReport(
                 assistant, question: question, answer: answer.text, visual: visual, prompt: prompt,
-                generation: generation, timings: timings, seed: sampling.seed))
+                generation: generation, timings: timings, seed: sampling.options.seed))
     }
 }
 

@@ -13,7 +13,7 @@ struct ChatCommand: ParsableCommand {
         discussion: """
             Lines that begin with a slash are commands:
               /image PATH    show an image with the next question (PATH@m sets its number of visual tokens)
-              /budget m      use m visual tokens for images from now on; /budget alone goes back to the default
+              /budget m      use m visual tokens for images from now on; /budget alone goes back to that of the start
               /reset         forget the conversation
               /quit          leave (so does the end of input)
             Ctrl-C stops an answer, not the program; at the prompt it leaves.
@@ -36,6 +36,9 @@ struct ChatCommand: ParsableCommand {
             let assistant = try Assistant(
                 LLaVAModel.load(from: model.path(), options: model.loadOptions), templateName: template.template)
             if visualTokens != nil { _ = try assistant.model.budget(visualTokens) }
+            if noExif, assistant.model.vision == nil {
+                throw UsageError.message("--no-exif is about images, and \(assistant.model.path) has no vision tower")
+            }
             Notes.about(assistant)
             var session = ChatSession(assistant)
             let interrupt = Interrupt()
@@ -76,7 +79,7 @@ struct ChatCommand: ParsableCommand {
         case ("/reset", nil):
             session.reset()
             Terminal.note("the conversation starts anew")
-        case ("/budget", nil): images.visualTokens = nil
+        case ("/budget", nil): images.visualTokens = visualTokens
         case ("/budget", let value?):
             guard let tokens = Int(value) else { throw UsageError.message("/budget \(value): a number is wanted") }
             _ = try session.assistant.model.budget(tokens)

@@ -30,7 +30,7 @@ struct TraceCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Read processed pixels instead of images: a safetensors file with pixel_values [views, 3, S, S] and, for tiles, image_size [width, height].",
+            "Read processed pixels instead of images: a safetensors file with pixel_values [views, 3, S, S] and, for tiles, image_size and grid, [width, height] each in pixels and in tiles.",
             valueName: "file"))
     var pixelValues: [String] = []
 
@@ -42,8 +42,10 @@ struct TraceCommand: ParsableCommand {
         help: ArgumentHelp("The prompt as token ids, -200 for each image, for example 1,77,-200,5.", valueName: "ids"))
     var ids: String?
 
-    @Option(help: ArgumentHelp("Tokens to decode greedily after the prompt.", valueName: "n"))
-    var maxTokens = 0
+    @Option(
+        help: ArgumentHelp(
+            "Tokens to decode greedily after the prompt, past an end token too (default: 0).", valueName: "n"))
+    var maxTokens: Int?
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "file"))
     var out: String?
@@ -53,27 +55,46 @@ struct TraceCommand: ParsableCommand {
         help: ArgumentHelp("Two files to compare, tensor by tensor.", valueName: "file"))
     var compare: [String] = []
 
-    @Option(help: ArgumentHelp("Largest absolute difference that counts as equal with --compare.", valueName: "x"))
-    var tolerance: Float = 1e-4
+    @Option(
+        help: ArgumentHelp(
+            "Largest absolute difference that counts as equal with --compare (default: 0.0001).", valueName: "x"))
+    var tolerance: Float?
 
     func validate() throws {
         if !compare.isEmpty {
             guard compare.count == 2 else { throw ValidationError("--compare takes two files") }
-            guard prompt == nil, ids == nil, out == nil, images.image.isEmpty, pixelValues.isEmpty else {
+            let isAlone =
+                prompt == nil && ids == nil && out == nil && maxTokens == nil && pixelValues.isEmpty && images.isEmpty
+                && model.isEmpty
+            guard isAlone else {
                 throw ValidationError("--compare only reads two files; leave the options of a trace out")
+            }
+            if let tolerance, !(tolerance >= 0) {
+                throw ValidationError("--tolerance \(tolerance): a number from 0 up")
             }
             return
         }
+        guard tolerance == nil else {
+            throw ValidationError("--tolerance is about --compare FILE FILE, which is not there")
+        }
         guard (prompt == nil) != (ids == nil) else { throw ValidationError("give the prompt as --prompt or as --ids") }
         guard out != nil else { throw ValidationError("--out FILE says where the trace goes") }
-        guard maxTokens >= 0 else { throw ValidationError("--max-tokens \(maxTokens): 0 or more") }
+        if let maxTokens, maxTokens < 0 { throw ValidationError("--max-tokens \(maxTokens): 0 or more") }
         guard images.image.isEmpty || pixelValues.isEmpty else {
             throw ValidationError("give --image or --pixel-values, not both")
+        }
+        if pixelValues.isEmpty {
+            try images.checkUse(by: images.image)
+        } else if images.noExif {
+            throw ValidationError(
+                "--no-exif is about image files, --pixel-values are upright or not already; leave it out")
         }
     }
 
     func run() throws {
-        if compare.count == 2 { return try TraceComparison(compare[0], compare[1], tolerance: tolerance).report() }
+        if compare.count == 2 {
+            return try TraceComparison(compare[0], compare[1], tolerance: tolerance ?? 1e-4).report()
+        }
         try model.context.run { try record() }
     }
 
@@ -81,16 +102,17 @@ struct TraceCommand: ParsableCommand {
         guard let out else { return }
         let llava = try LLaVAModel.load(from: model.path(), options: model.loadOptions)
         let trace = Trace()
+        let steps = maxTokens ?? 0
         let tokens = try visualTokens(llava, trace)
         trace.prefix = ""
         let prompt = try llava.prompt(try promptIDs(llava), images: tokens)
         trace.record("inputs_embeds", prompt.inputsEmbeds.reshaped(to: [1] + prompt.inputsEmbeds.shape))
 
         var generation = try Generation(
-            llava.decoder, prompt, sampling: SamplingOptions(), maximumTokens: maxTokens,
-            endTokens: llava.config.eosTokenIds, keepsLogits: true, trace: trace)
+            llava.decoder, prompt, sampling: SamplingOptions(), maximumTokens: steps,
+            endTokens: [], keepsLogits: true, trace: trace)
         while generation.next() != nil {}
-        if maxTokens > 0 {
+        if steps > 0 {
             trace.record("decode.logits", Tensor.concatenatingRows(generation.logits))
             trace.record("generated_ids", Tensor(integers: generation.tokens, shape: [generation.tokens.count]))
         }
@@ -104,7 +126,6 @@ struct TraceCommand: ParsableCommand {
             pixelValues.isEmpty
             ? try images.image.map { try llava.process(images.decode($0).image) }
             : try pixelValues.map { try PixelValuesFile.read($0) }
-        if images.visualTokens != nil { _ = try llava.budget(images.visualTokens) }
         return try processed.enumerated().map { index, image in
             trace.prefix = index == 0 ? "" : "image.\(index)."
             let budget = try pixelValues.isEmpty ? budgets[index] : llava.budget(images.visualTokens)
@@ -121,8 +142,9 @@ struct TraceCommand: ParsableCommand {
                 return id
             }
         }
+        guard let prompt, !prompt.allSatisfy(\.isWhitespace) else { throw LLaVAError.emptyPrompt }
         let tokenizer = try LlamaTokenizer(directory: URL(filePath: llava.path))
-        return ImagePrompt(prompt ?? "", tokenizer: tokenizer).ids
+        return ImagePrompt(prompt, tokenizer: tokenizer).ids
     }
 }
 
@@ -144,7 +166,11 @@ enum PixelValuesFile {
             }
             size = ImageSize(width: given.integers[0], height: given.integers[1])
         }
-        if let given = tensors["grid"], !given.elementType.isFloatingPoint, given.count == 2 {
+        if let given = tensors["grid"] {
+            guard !given.elementType.isFloatingPoint, given.count == 2, given.integers.allSatisfy({ $0 > 0 }) else {
+                throw LLaVAError.malformed(
+                    path: path, reason: "expected grid as two positive integers, tiles across and down")
+            }
             grid = ImageSize(width: given.integers[0], height: given.integers[1])
         }
         return ProcessedImage(pixelValues: pixels, originalSize: size, mode: .square, grid: grid)

@@ -37,7 +37,7 @@ extension LLaVAError {
     /// Whether the person's words are at fault rather than a file.
     var isUsageError: Bool {
         switch self {
-        case .emptyPrompt, .imageCount, .textOnly, .tokenOutOfRange: true
+        case .emptyPrompt, .imageCount, .textOnly, .tokenOutOfRange, .unknownKey, .unusedOption: true
         default: false
         }
     }

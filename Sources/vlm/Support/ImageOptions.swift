@@ -23,6 +23,26 @@ struct ImageOptions: ParsableArguments {
     @Flag(help: "Ignore the orientation that a photo's EXIF data states, as the published code does.")
     var noExif = false
 
+    /// Whether no option was given.
+    var isEmpty: Bool { image.isEmpty && visualTokens == nil && !noExif }
+
+    /// Throws if an option is about images and there are none that it could apply to.
+    func checkUse(by arguments: [ImageArgument]) throws {
+        if let visualTokens {
+            guard !arguments.isEmpty else {
+                throw ValidationError(
+                    "--visual-tokens \(visualTokens) is about images, and there is none; add --image PATH")
+            }
+            guard arguments.contains(where: { $0.visualTokens == nil }) else {
+                throw ValidationError(
+                    "--visual-tokens \(visualTokens) changes nothing: every image has a number of its own (PATH@m)")
+            }
+        }
+        if noExif, arguments.isEmpty {
+            throw ValidationError("--no-exif is about images, and there is none; add --image PATH")
+        }
+    }
+
     /// One image on its way to the decoder.
     struct Visual {
         var source: String
@@ -35,7 +55,6 @@ struct ImageOptions: ParsableArguments {
     func visualTokens(
         of arguments: [ImageArgument], with model: LLaVAModel, _ timings: inout StageTimings
     ) throws -> [Visual] {
-        if visualTokens != nil { _ = try model.budget(visualTokens) }
         guard !arguments.isEmpty else { return [] }
         guard model.vision != nil else { throw LLaVAError.textOnly(checkpoint: model.path) }
         let budgets = try arguments.map { try model.budget($0.visualTokens ?? visualTokens) }
@@ -64,7 +83,8 @@ struct ImageOptions: ParsableArguments {
     func decode(_ argument: ImageArgument) throws -> (image: RGBImage, information: ImageInformation) {
         let orientation = noExif ? OrientationPolicy.asStored : .applyEXIF
         if argument.path == "-" {
-            let bytes = try FileHandle.standardInput.readToEnd() ?? Data()
+            let bytes = try FileHandle.standardInput.read(upToCount: RGBImage.byteLimit + 1) ?? Data()
+            guard bytes.count <= RGBImage.byteLimit else { throw ImageError.tooManyBytes(source: "standard input") }
             return try RGBImage.decode(Array(bytes), named: "standard input", orientation: orientation)
         }
         return try RGBImage.decode(contentsOf: argument.path, orientation: orientation)

@@ -43,6 +43,9 @@ struct ModelOptions: ParsableArguments {
         }
     }
 
+    /// Whether no option was given.
+    var isEmpty: Bool { model == nil && visionTower == nil && adapter == nil && overrides.isEmpty && threads == nil }
+
     /// The model's directory, from the flag or the environment.
     func path() throws -> String {
         if let path = model ?? ProcessInfo.processInfo.environment["VLM_MODEL"], !path.isEmpty { return path }
@@ -80,7 +83,9 @@ struct SamplingFlags: ParsableArguments {
     @Option(help: ArgumentHelp("Draw from this many of the most probable tokens.", valueName: "k"))
     var topK: Int?
 
-    @Option(help: ArgumentHelp("Start of the random sequence; the same seed gives the same answer.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "Start of the random sequence; the same seed gives the same answer.", valueName: "n"))
     var seed: UInt64 = 0
 
     func validate() throws {
