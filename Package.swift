@@ -18,8 +18,9 @@ func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: swiftSettings)
+func tests(_ name: String, _ dependencies: [Target.Dependency], excluding files: [String] = []) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies + ["TestSupport"], exclude: files, swiftSettings: swiftSettings)
 }
 
 let package = Package(
@@ -82,6 +83,6 @@ let package = Package(
         tests("PMoDTests", ["PMoD"]),
         tests("LLaVAPipelineTests", ["LLaVAPipeline"]),
         tests("GoldenTests", ["LLaVAPipeline"]),
-        tests("vlmTests", ["vlm"]),
+        tests("vlmTests", ["vlm"], excluding: ["Snapshots"]),
     ]
 )

@@ -144,47 +144,15 @@ import VisionEncoder
 }
 
 extension GoldenStage {
-    /// Whether a directory of the stage holds a decoder and not only a tower.
-    func holdsDecoder(_ directory: String) -> Bool {
-        (try? json(directory + "/config.json"))?["vocab_size"] != nil
-    }
-
     /// The model of a directory, with the constants that the set's `params.json` gives and the tower's configuration.
     func llava(_ directory: String, overrides: [(key: String, value: String)] = []) throws -> LLaVAModel {
         var options = LoadOptions()
         options.configOverrides = overrides
-        if FileManager.default.fileExists(atPath: path("params.json")),
-            let heads = try json("params.json")["num_heads"]?.int
-        {
+        if let heads = try queryTransformerHeads {
             options.configOverrides.append((key: "query_abstractor_num_heads", value: "\(heads)"))
         }
-        let tower = files(ofKind: "config").map { ($0 as NSString).deletingLastPathComponent }
-            .first { !$0.isEmpty && !holdsDecoder($0) }
-        options.visionTower = tower.map(path)
+        options.visionTower = towerDirectory
         return try LLaVAModel.load(from: path(directory), options: options)
-    }
-
-    /// The images that `params.json` describes by formula, in the order of their names.
-    func formulaImages() throws -> [Tensor] {
-        let parameters = try json("params.json")
-        let side = try #require(parameters["clip"]?["image_size"]?.int)
-        let images = try #require(parameters["pixel_values"]?.object).filter { $0.key.hasPrefix("image") }
-        return try images.sorted { $0.key < $1.key }.map {
-            GoldenStage.hashed(seed: try #require($0.value["seed"]?.int), amplitude: 2, shape: [1, 3, side, side])
-        }
-    }
-
-    /// Which images a case splices, in the order of its marks: the note may say "images in order 2, 1".
-    func imageOrder(_ file: String, _ name: String, marks: Int) throws -> [Int] {
-        let prefix = name.dropLast("logits".count)
-        let notes = ["logits", "inputs_embeds", "input_ids"].compactMap {
-            specification(file, prefix + $0)?["meaning"]?.string
-        }
-        let order = notes.lazy.compactMap { note -> [Int]? in
-            guard let match = note.firstMatch(of: /images in order ([0-9, ]+)/) else { return nil }
-            return match.1.split(separator: ",").compactMap { Int($0.trimmingPrefix(" ")) }.map { $0 - 1 }
-        }.first
-        return order ?? Array(0..<marks)
     }
 
     /// m and the limit on the spliced length, from the note on a training file.
