@@ -16,7 +16,7 @@ import Tokenization
         var answer = assistant.answerText()
         var chunks: [String] = []
         for token in assistant.tokenizer.encode(text, addingSpecialTokens: false) {
-            chunks.append(try answer.append(token))
+            chunks.append(answer.append(token))
         }
         chunks.append(answer.finish())
         #expect(chunks.joined() == answer.text)

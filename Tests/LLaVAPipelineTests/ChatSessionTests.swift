@@ -23,7 +23,7 @@ import VisionEncoder
             assistant.model.decoder, prompt, sampling: SamplingOptions(), maximumTokens: maximumTokens,
             endTokens: assistant.endTokens)
         var text = assistant.answerText()
-        while !text.isComplete, let token = generation.next() { _ = try text.append(token) }
+        while !text.isComplete, let token = generation.next() { _ = text.append(token) }
         _ = text.finish()
         return text.text
     }

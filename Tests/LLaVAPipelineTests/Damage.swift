@@ -46,7 +46,7 @@ struct DamageTrial {
         var generation = try Generation(
             model.decoder, prompt, sampling: SamplingOptions(), maximumTokens: 2, endTokens: assistant.endTokens)
         var answer = assistant.answerText()
-        while let token = generation.next() { _ = try answer.append(token) }
+        while let token = generation.next() { _ = answer.append(token) }
         _ = answer.finish()
     }
 

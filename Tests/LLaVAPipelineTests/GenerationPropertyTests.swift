@@ -139,7 +139,7 @@ import VisionEncoder
         let conversation = try assistant.conversation(after: history, asking: "and now?", images: 0)
         let whole = try model.prompt(assistant.ids(of: conversation), images: [image])
         var text = assistant.answerText()
-        for token in try tokens(whole, count: 5) where !text.isComplete { _ = try text.append(token) }
+        for token in try tokens(whole, count: 5) where !text.isComplete { _ = text.append(token) }
         _ = text.finish()
         #expect(second == text.text)
     }

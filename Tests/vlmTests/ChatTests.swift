@@ -52,7 +52,7 @@ import Tokenization
         var answer = assistant.answerText()
         for id in ids {
             if answer.isComplete || assistant.endTokens.contains(id) { break }
-            _ = try answer.append(id)
+            _ = answer.append(id)
         }
         _ = answer.finish()
         return answer.text

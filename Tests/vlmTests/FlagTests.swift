@@ -33,7 +33,8 @@ import Testing
         (["trace", "--compare", "a", "b", "--no-exif"], "--compare"),
         (["trace", "--compare", "a", "b", "--set", "x=1"], "--compare"), (["trace", "--compare", "a"], "two files"),
         (["trace", "--compare", "a", "b", "--tolerance", "nan"], "--tolerance"),
-        (["ask", "--nonsense", "hi"], "--nonsense"), (["nonsense"], "nonsense"), (["--nonsense"], "--nonsense"),
+        (["ask", Pictures.png], "question"), (["ask", "--nonsense", "hi"], "--nonsense"), (["nonsense"], "nonsense"),
+        (["--nonsense"], "--nonsense"),
     ]
 
     @Test("an option that would have no effect, or is not known, is refused with exit code 2", arguments: refused)

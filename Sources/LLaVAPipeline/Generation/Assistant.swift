@@ -87,9 +87,10 @@ public struct AnswerText: Sendable {
     }
 
     /// Takes the next token and returns the text that is certain by now.
-    public mutating func append(_ token: Int) throws -> String {
+    public mutating func append(_ token: Int) -> String {
         guard !isComplete else { return "" }
-        held += try decoder.append(token)
+        // A decoder whose vocabulary was padded may draw a token that the tokenizer does not have: it has no text.
+        held += (try? decoder.append(token)) ?? ""
         return release(isEnd: false)
     }
 

@@ -71,7 +71,7 @@ public struct ChatSession: ~Copyable {
             endTokens: assistant.endTokens, cache: cache.take())
         var answer = assistant.answerText()
         while !answer.isComplete, !isCancelled(), let token = generation.next() {
-            show(try answer.append(token))
+            show(answer.append(token))
         }
         show(answer.finish())
 

@@ -40,7 +40,8 @@ public struct Generation: ~Copyable {
     ///   - endTokens: ids that end an answer.
     ///   - keepsLogits: whether to keep the logits of every step.
     ///   - trace: receives the intermediates of the prompt's pass, and `logits` `[1, T, V]`.
-    /// - Throws: `LLaVAError.tooLong` if the prompt does not fit the decoder's positions.
+    /// - Throws: `LLaVAError.tooLong` if the prompt does not fit the decoder's positions, `LLaVAError.notFinite` if the
+    ///   weights lead to no numbers.
     public init(
         _ decoder: LlamaModel, _ prompt: MultimodalPrompt, sampling: SamplingOptions, maximumTokens: Int,
         endTokens: Set<Int>, cache: consuming KVCache? = nil, keepsLogits: Bool = false, trace: Trace? = nil
@@ -57,13 +58,15 @@ public struct Generation: ~Copyable {
             let all = decoder.logits(h)  // [T, V]
             trace.record("logits", all.reshaped(to: [1] + all.shape))
         }
+        let logits = decoder.logits(h[h.rows - 1..<h.rows])  // [1, V]
+        guard logits.withFloats({ $0.allSatisfy(\.isFinite) }) else { throw LLaVAError.notFinite }
         self.decoder = decoder
         self.endTokens = endTokens
         self.maximumTokens = maximumTokens
         self.keepsLogits = keepsLogits
         self.cache = cache
+        pendingLogits = logits
         sampler = Sampler(sampling)
-        pendingLogits = decoder.logits(h[h.rows - 1..<h.rows])  // [1, V]
     }
 
     /// Draws the next token, after feeding the one before; nil when the answer is complete.

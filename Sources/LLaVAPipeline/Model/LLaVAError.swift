@@ -22,6 +22,8 @@ public enum LLaVAError: Error, Equatable, CustomStringConvertible {
     case emptyPrompt
     /// More tokens than the decoder was made for.
     case tooLong(tokens: Int, limit: Int)
+    /// The prompt led to logits that are not numbers.
+    case notFinite
     /// A model without a tokenizer was asked in words.
     case missingTokenizer(checkpoint: String)
 
@@ -50,6 +52,8 @@ public enum LLaVAError: Error, Equatable, CustomStringConvertible {
             "the question is empty; ask something, for example \"what is in the picture?\""
         case .tooLong(let tokens, let limit):
             "the sequence would be \(tokens) tokens long, the model was made for \(limit) (max_position_embeddings); ask for fewer visual tokens, a shorter question or a shorter answer"
+        case .notFinite:
+            "the model's logits are not numbers (NaN or infinity): its weights are damaged or overflow; fetch the checkpoint again"
         case .missingTokenizer(let checkpoint):
             "\(checkpoint) has no tokenizer.model, so questions in words cannot be read; add the file, or use --ids with vlm trace"
         }

@@ -39,6 +39,9 @@ struct AskCommand: ParsableCommand {
 
     func validate() throws {
         try images.checkUse(by: imageArguments)
+        if let last = words.last, FileManager.default.fileExists(atPath: last) {
+            throw ValidationError("\(last) is a file, and the question comes last: what do you want to know about it?")
+        }
     }
 
     func run() throws {
@@ -66,7 +69,7 @@ struct AskCommand: ParsableCommand {
                 endTokens: assistant.endTokens)
         }
         var answer = assistant.answerText()
-        try AnswerLoop.run(&generation, &answer, &timings) { if !json { Terminal.answer($0) } }
+        AnswerLoop.run(&generation, &answer, &timings) { if !json { Terminal.answer($0) } }
         if !json { Terminal.answer("\n") }
         if generation.stopReason == .length, !answer.isComplete {
             Terminal.note("note: the answer was cut at --max-tokens \(sampling.maxTokens)")
@@ -85,7 +88,7 @@ enum AnswerLoop {
     static func run(
         _ generation: inout Generation, _ answer: inout AnswerText, _ timings: inout StageTimings,
         isCancelled: () -> Bool = { false }, show: (String) -> Void
-    ) throws {
+    ) {
         let clock = ContinuousClock()
         while !answer.isComplete, !isCancelled() {
             let start = clock.now
@@ -97,7 +100,7 @@ enum AnswerLoop {
                 timings.decodeSteps += 1
             }
             guard let token else { break }
-            show(try answer.append(token))
+            show(answer.append(token))
         }
         show(answer.finish())
     }
