@@ -72,7 +72,7 @@ let package = Package(
             dependencies: ["ModelFiles", "Tensors"],
             path: "Tests/TestSupport",
             swiftSettings: swiftSettings),
-        tests("CKernelsTests", ["CKernels", .product(name: "Numerics", package: "swift-numerics")]),
+        tests("CKernelsTests", ["CKernels", "Tensors", .product(name: "Numerics", package: "swift-numerics")]),
         tests("TensorsTests", ["Tensors", .product(name: "Numerics", package: "swift-numerics")]),
         tests("NeuralNetworkTests", ["NeuralNetwork"]),
         tests("ModelFilesTests", ["ModelFiles"]),

@@ -80,6 +80,7 @@ VLM_AVX2 void vlm_product_dots_avx2(
     case VLM_F32: product_dots_avx2(VLM_F32, rows, columns, depth, a, lda, w, ldw, c, ldc); break;
     case VLM_BF16: product_dots_avx2(VLM_BF16, rows, columns, depth, a, lda, w, ldw, c, ldc); break;
     case VLM_F16: product_dots_avx2(VLM_F16, rows, columns, depth, a, lda, w, ldw, c, ldc); break;
+    default: break;  // blocks are dequantised before they are packed or multiplied
     }
 }
 
@@ -163,6 +164,7 @@ VLM_AVX512 void vlm_product_dots_avx512(
     case VLM_F32: product_dots_avx512(VLM_F32, rows, columns, depth, a, lda, w, ldw, c, ldc); break;
     case VLM_BF16: product_dots_avx512(VLM_BF16, rows, columns, depth, a, lda, w, ldw, c, ldc); break;
     case VLM_F16: product_dots_avx512(VLM_F16, rows, columns, depth, a, lda, w, ldw, c, ldc); break;
+    default: break;  // blocks are dequantised before they are packed or multiplied
     }
 }
 

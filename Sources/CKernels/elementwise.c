@@ -25,6 +25,10 @@ void vlm_rotate_half_portable(int64_t head_size, const float *x, const float *co
 }
 
 void vlm_widen_portable(vlm_element type, int64_t n, const void *x, float *y) {
+    if (vlm_is_block(type)) {
+        vlm_dequantize_portable(type, n, x, y);
+        return;
+    }
     for (int64_t i = 0; i < n; i++) y[i] = vlm_load(type, x, i);
 }
 
@@ -63,6 +67,7 @@ VLM_AVX2 void vlm_widen_avx2(vlm_element type, int64_t n, const void *x, float *
     case VLM_F32: RUN(VLM_F32); break;
     case VLM_BF16: RUN(VLM_BF16); break;
     case VLM_F16: RUN(VLM_F16); break;
+    default: vlm_dequantize_avx2(type, n, x, y); break;
     }
 #undef RUN
 }
@@ -100,6 +105,7 @@ VLM_AVX512 void vlm_widen_avx512(vlm_element type, int64_t n, const void *x, flo
     case VLM_F32: RUN(VLM_F32); break;
     case VLM_BF16: RUN(VLM_BF16); break;
     case VLM_F16: RUN(VLM_F16); break;
+    default: vlm_dequantize_avx512(type, n, x, y); break;
     }
 #undef RUN
 }

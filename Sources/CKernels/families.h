@@ -21,9 +21,30 @@ static inline int64_t vlm_max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t vlm_next_rows(int64_t left, int64_t tile_rows) {
     return left >= 2 * tile_rows || left <= tile_rows ? vlm_min(left, tile_rows) : (left + 1) / 2;
 }
+/// Bytes of an element of a plain type.
 static inline size_t vlm_element_bytes(vlm_element type) { return type == VLM_F32 ? 4 : 2; }
+static inline int vlm_is_block(vlm_element type) { return type >= VLM_Q8_0; }
+/// Elements of a block; 1 for plain types.
+static inline int64_t vlm_block_elements(vlm_element type) {
+    return type >= VLM_Q4_K ? 256 : vlm_is_block(type) ? 32 : 1;
+}
+/// Bytes of a block; of an element for plain types.
+static inline size_t vlm_block_bytes(vlm_element type) {
+    switch (type) {
+    case VLM_Q8_0: return 2 + 32;
+    case VLM_Q4_0: return 2 + 16;
+    case VLM_Q4_1: return 2 + 2 + 16;
+    case VLM_Q5_0: return 2 + 4 + 16;
+    case VLM_Q5_1: return 2 + 2 + 4 + 16;
+    case VLM_Q4_K: return 2 + 2 + 12 + 128;
+    case VLM_Q5_K: return 2 + 2 + 12 + 32 + 128;
+    case VLM_Q6_K: return 128 + 64 + 16 + 2;
+    default: return vlm_element_bytes(type);
+    }
+}
+/// Element `index` of a stored array, which begins a block in a type of blocks.
 static inline const void *vlm_at(vlm_element type, const void *base, int64_t index) {
-    return (const char *)base + (size_t)index * vlm_element_bytes(type);
+    return (const char *)base + (size_t)(index / vlm_block_elements(type)) * vlm_block_bytes(type);
 }
 
 static inline float vlm_bits_float(uint32_t bits) {
@@ -69,7 +90,8 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
     void vlm_scale_##isa(int64_t, float, const float *, float *);                                                    \
     void vlm_multiply_##isa(int64_t, const float *, const float *, float *);                                         \
     void vlm_rotate_half_##isa(int64_t, const float *, const float *, const float *, float *);                       \
-    void vlm_widen_##isa(vlm_element, int64_t, const void *, float *);
+    void vlm_widen_##isa(vlm_element, int64_t, const void *, float *);                                               \
+    void vlm_dequantize_##isa(vlm_element, int64_t, const void *, float *);
 
 VLM_DECLARE_FAMILIES(portable)
 #ifdef VLM_X86

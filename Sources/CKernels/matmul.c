@@ -8,6 +8,9 @@ enum {
     PANELS = 4,         // panels of a task: A is streamed once per PANELS * NR columns
     DEPTH_BLOCK = 1024, // KC: 4 AVX-512 panels of 1024 x 32 floats fill 512 KB of L2, and C is seldom loaded again
     DOTS_ROWS = 8,      // up to this many rows, packing costs more than reading the weights once per four rows
+    DOTS_COLUMNS = 8,   // rows of blocks that are dequantised side by side for the dots
+    DOTS_DEPTH = 1024,  // and how much of them at a time: 32 KB
+    DOTS_STRIDE = DOTS_DEPTH + 16,  // not a multiple of 4 KB, or all rows would share the same sets of L1
     // Up to NARROW_ROWS rows the time goes into reading weights: panels are taken one by one, in blocks that fill
     // 32 KB of L1, so that reading walks NR rows of weights from end to end and the processor can fetch ahead.
     NARROW_ROWS = 48,
@@ -16,7 +19,10 @@ enum {
 
 int64_t vlm_product_task_columns(const vlm_kernels *k) { return PANELS * k->tile_columns; }
 
-size_t vlm_product_scratch(const vlm_kernels *k) { return (size_t)(PANELS * DEPTH_BLOCK * k->tile_columns); }
+// The panels of a task, and what a panel is packed from where weights are stored in blocks.
+size_t vlm_product_scratch(const vlm_kernels *k) {
+    return (size_t)vlm_max((PANELS + 1) * DEPTH_BLOCK * k->tile_columns, DOTS_COLUMNS * DOTS_STRIDE);
+}
 
 static void finish(const vlm_kernels *k, const vlm_product *p, int64_t row, int64_t rows, int64_t j, int64_t columns) {
     if (!p->bias && p->activation == VLM_IDENTITY) return;
@@ -24,10 +30,16 @@ static void finish(const vlm_kernels *k, const vlm_product *p, int64_t row, int6
         rows, columns, p->c + row * p->ldc + j, p->ldc, p->bias ? p->bias + j : NULL, p->activation);
 }
 
+/// `rows` is room for a panel's weights, [tile_columns][DEPTH_BLOCK]; only blocks need it.
 static void pack(
     const vlm_kernels *k, const vlm_product *p, int64_t j, int64_t columns, int64_t depth_start, int64_t depth,
-    float *panel) {
-    if (p->w_layout == VLM_OUT_IN)
+    float *rows, float *panel) {
+    if (vlm_is_block(p->w_type)) {
+        for (int64_t i = 0; i < columns; i++)
+            k->widen(
+                p->w_type, depth, vlm_at(p->w_type, p->w, (j + i) * p->ldw + depth_start), rows + i * DEPTH_BLOCK);
+        k->pack_out_in(VLM_F32, columns, depth, rows, DEPTH_BLOCK, panel);
+    } else if (p->w_layout == VLM_OUT_IN)
         k->pack_out_in(
             p->w_type, columns, depth, vlm_at(p->w_type, p->w, j * p->ldw + depth_start), p->ldw, panel);
     else
@@ -39,11 +51,12 @@ static void pack(
 static void block(
     const vlm_kernels *k, const vlm_product *p, int64_t j, int64_t end, int64_t block_depth, float *scratch) {
     int64_t nr = k->tile_columns;
+    float *rows_of_panel = scratch + PANELS * DEPTH_BLOCK * nr;
     for (int64_t start = 0; start < p->depth; start += block_depth) {
         int64_t depth = vlm_min(block_depth, p->depth - start);
         int last = start + depth == p->depth;
         for (int64_t n = j; n < end; n += nr)
-            pack(k, p, n, vlm_min(nr, end - n), start, depth, scratch + (n - j) * block_depth);
+            pack(k, p, n, vlm_min(nr, end - n), start, depth, rows_of_panel, scratch + (n - j) * block_depth);
         for (int64_t row = 0, rows; row < p->rows; row += rows) {
             rows = vlm_next_rows(p->rows - row, k->tile_rows);
             const float *a[VLM_MAX_TILE_ROWS];
@@ -59,12 +72,34 @@ static void block(
     }
 }
 
+/// Columns [first, end) of few rows with weights stored in blocks: pieces of rows of weights are dequantised into
+/// scratch that stays in L1, and their dots added up.
+static void dots_of_blocks(const vlm_kernels *k, const vlm_product *p, int64_t first, int64_t end, float *scratch) {
+    float part[DOTS_ROWS * DOTS_COLUMNS];
+    for (int64_t j = first; j < end; j += DOTS_COLUMNS)
+        for (int64_t start = 0; start < p->depth; start += DOTS_DEPTH) {
+            int64_t columns = vlm_min(DOTS_COLUMNS, end - j), depth = vlm_min(DOTS_DEPTH, p->depth - start);
+            for (int64_t i = 0; i < columns; i++)
+                k->widen(
+                    p->w_type, depth, vlm_at(p->w_type, p->w, (j + i) * p->ldw + start), scratch + i * DOTS_STRIDE);
+            k->product_dots(
+                VLM_F32, p->rows, columns, depth, p->a + start, p->lda, scratch, DOTS_STRIDE,
+                start > 0 ? part : p->c + j, start > 0 ? DOTS_COLUMNS : p->ldc);
+            if (start == 0) continue;
+            for (int64_t r = 0; r < p->rows; r++)
+                for (int64_t i = 0; i < columns; i++) p->c[r * p->ldc + j + i] += part[r * DOTS_COLUMNS + i];
+        }
+}
+
 void vlm_product_columns(
     const vlm_kernels *k, const vlm_product *p, int64_t first, int64_t end, float *scratch) {
     if (p->rows <= DOTS_ROWS && !p->row_invariant && p->w_layout == VLM_OUT_IN && p->depth > 0) {
-        k->product_dots(
-            p->w_type, p->rows, end - first, p->depth, p->a, p->lda, vlm_at(p->w_type, p->w, first * p->ldw), p->ldw,
-            p->c + first, p->ldc);
+        if (vlm_is_block(p->w_type))
+            dots_of_blocks(k, p, first, end, scratch);
+        else
+            k->product_dots(
+                p->w_type, p->rows, end - first, p->depth, p->a, p->lda, vlm_at(p->w_type, p->w, first * p->ldw),
+                p->ldw, p->c + first, p->ldc);
         finish(k, p, 0, p->rows, first, end - first);
         return;
     }

@@ -95,6 +95,7 @@ VLM_AVX2 void vlm_pack_out_in_avx2(
     case VLM_F32: pack_out_in_avx2(VLM_F32, columns, depth, w, ldw, panel); break;
     case VLM_BF16: pack_out_in_avx2(VLM_BF16, columns, depth, w, ldw, panel); break;
     case VLM_F16: pack_out_in_avx2(VLM_F16, columns, depth, w, ldw, panel); break;
+    default: break;  // blocks are dequantised before they are packed or multiplied
     }
 }
 
@@ -111,6 +112,7 @@ VLM_AVX2 void vlm_pack_in_out_avx2(
     case VLM_F32: pack_in_out_avx2(VLM_F32, columns, depth, w, ldw, panel); break;
     case VLM_BF16: pack_in_out_avx2(VLM_BF16, columns, depth, w, ldw, panel); break;
     case VLM_F16: pack_in_out_avx2(VLM_F16, columns, depth, w, ldw, panel); break;
+    default: break;  // blocks are dequantised before they are packed or multiplied
     }
 }
 
@@ -191,6 +193,7 @@ VLM_AVX512 void vlm_pack_out_in_avx512(
     case VLM_F32: pack_out_in_avx512(VLM_F32, columns, depth, w, ldw, panel); break;
     case VLM_BF16: pack_out_in_avx512(VLM_BF16, columns, depth, w, ldw, panel); break;
     case VLM_F16: pack_out_in_avx512(VLM_F16, columns, depth, w, ldw, panel); break;
+    default: break;  // blocks are dequantised before they are packed or multiplied
     }
 }
 
@@ -207,6 +210,7 @@ VLM_AVX512 void vlm_pack_in_out_avx512(
     case VLM_F32: pack_in_out_avx512(VLM_F32, columns, depth, w, ldw, panel); break;
     case VLM_BF16: pack_in_out_avx512(VLM_BF16, columns, depth, w, ldw, panel); break;
     case VLM_F16: pack_in_out_avx512(VLM_F16, columns, depth, w, ldw, panel); break;
+    default: break;  // blocks are dequantised before they are packed or multiplied
     }
 }
 

@@ -44,8 +44,11 @@ public struct CheckpointDirectory: Sendable {
     public let files: [File]
     /// What kind of model this is.
     public let layout: CheckpointLayout
+    /// The GGUF file that was opened, whose tensors bear the names of llama.cpp; nil for other formats.
+    public let gguf: GGUFFile?
 
-    /// Opens a directory, or one file of weights beside which a `config.json` may lie.
+    /// Opens a directory, or one file of weights beside which a `config.json` may lie; a GGUF file holds its
+    /// configuration itself.
     ///
     /// Headers are read and checked completely, elements only when they are used.
     /// - Throws: `CheckpointError`: no weights or `config.json` in a directory, missing shards or tensors, duplicates,
@@ -109,9 +112,9 @@ public struct CheckpointDirectory: Sendable {
         let file = try TensorFile.read(path: path)
         let url = URL(filePath: path)
         let configPath = url.deletingLastPathComponent().appending(path: "config.json").path
+        let hasConfig = file.gguf == nil && FileManager.default.fileExists(atPath: configPath)
         try self.init(
-            path: path, configPath: FileManager.default.fileExists(atPath: configPath) ? configPath : nil,
-            tensors: file.tensors,
+            path: path, configPath: hasConfig ? configPath : nil, tensors: file.tensors, gguf: file.gguf,
             files: [
                 File(
                     name: url.lastPathComponent, format: file.format, byteCount: file.byteCount,
@@ -119,7 +122,9 @@ public struct CheckpointDirectory: Sendable {
             ])
     }
 
-    private init(path: String, configPath: String?, tensors: [String: Tensor], files: [File]) throws {
+    private init(
+        path: String, configPath: String?, tensors: [String: Tensor], gguf: GGUFFile? = nil, files: [File]
+    ) throws {
         guard !tensors.isEmpty else {
             let directory = URL(filePath: path)
             throw CheckpointError.noTensors(
@@ -137,7 +142,10 @@ public struct CheckpointDirectory: Sendable {
         self.configPath = configPath
         self.tensors = tensors
         self.files = files
-        self.layout = CheckpointLayout(config: config, tensorNames: tensors.keys)
+        self.gguf = gguf
+        self.layout =
+            gguf.map { .gguf(architecture: $0.metadata["general.architecture"]?.string) }
+            ?? CheckpointLayout(config: config, tensorNames: tensors.keys)
     }
 
     /// Decodes `config.json`; keys such as `hidden_size` fill properties such as `hiddenSize`.

@@ -25,7 +25,7 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
     case tensorOutOfBounds(file: String, tensor: String, begin: Int, end: Int, available: Int)
     /// The bytes meant for a tensor are not as many as its shape and element type take.
     case tensorByteCount(file: String, tensor: String, expected: Int, got: Int)
-    /// Two tensors of a safetensors file share bytes.
+    /// Two tensors of a file share bytes.
     case overlappingTensors(file: String, first: String, second: String)
     /// Bytes of a safetensors file belong to no tensor.
     case unusedBytes(file: String, begin: Int, end: Int)
@@ -83,7 +83,7 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
                 + "or F32"
         case .invalidShape(let file, let tensor, let shape):
             "\(file): tensor \(tensor) has shape \(Self.text(shape)); expected at most \(TensorShape.maximumRank) extents "
-                + "of 0 or more whose product can be counted"
+                + "of 0 or more whose product can be counted and, where elements are stored in blocks, rows of whole blocks"
         case .tensorOutOfBounds(let file, let tensor, let begin, let end, let available):
             "\(file): tensor \(tensor) lies at bytes \(begin)..<\(end), expected a range inside 0..<\(available); the "
                 + "file is damaged or incomplete, fetch it again"

@@ -15,6 +15,8 @@ public enum CheckpointLayout: Sendable, Equatable {
     case adapter([Connector])
     /// LLaVA as Hugging Face converts it, with other tensor names and config keys; `modelType` is its `model_type`.
     case convertedLLaVA(modelType: String)
+    /// A GGUF file; `architecture` is its `general.architecture`.
+    case gguf(architecture: String?)
     /// None of these; `tensors` holds the first tensor names in alphabetical order.
     case unknown(modelType: String?, tensors: [String])
 
@@ -155,6 +157,7 @@ extension CheckpointLayout: CustomStringConvertible {
         case .convertedLLaVA(let modelType):
             "LLaVA converted by Hugging Face (model_type \"\(modelType)\"), which cannot be loaded: give the original "
                 + "checkpoint, whose tensors are called model.layers and model.mm_projector or model.query_abstractor"
+        case .gguf(let architecture): "GGUF, architecture \(architecture ?? "missing")"
         case .unknown(let modelType, let tensors):
             "unknown (model_type \(modelType.map { "\"\($0)\"" } ?? "missing"), tensors such as "
                 + "\(tensors.joined(separator: ", ")))"

@@ -133,7 +133,7 @@ extension SafetensorsFile {
             }
 
             let dtype = try member("dtype", "a string", \.string)
-            guard let elementType = ElementType(rawValue: dtype) else {
+            guard let elementType = ElementType(rawValue: dtype), !elementType.isBlockQuantized else {
                 throw CheckpointError.unsupportedElementType(file: file, tensor: name, type: dtype)
             }
             let shape = try member("shape", "an array of integers", integers)

@@ -9,11 +9,17 @@ public enum SafetensorsWriter {
     /// larger types come first, so every tensor is aligned to its type without gaps. The file is written under a
     /// temporary name in the same directory, flushed to the disk and renamed: under `path` lies either what was there
     /// before or the whole new file.
-    /// - Throws: `CheckpointError.unwritable` with the system's reason, or for a tensor called `__metadata__`.
+    /// - Throws: `CheckpointError.unwritable` with the system's reason, or for a tensor called `__metadata__` or one of
+    ///   block-quantised elements, which the format does not know.
     public static func write(_ tensors: [String: Tensor], metadata: [String: String] = [:], to path: String) throws {
         guard tensors[SafetensorsFile.metadataKey] == nil else {
             throw CheckpointError.unwritable(
                 path: path, reason: "no tensor may be called \(SafetensorsFile.metadataKey)")
+        }
+        if let (name, tensor) = tensors.first(where: { $0.value.elementType.isBlockQuantized }) {
+            throw CheckpointError.unwritable(
+                path: path, reason: "tensor \(name) holds \(tensor.elementType.rawValue), which safetensors cannot hold"
+            )
         }
         let placed = tensors.sorted {
             ($1.value.elementType.byteCount, $0.key) < ($0.value.elementType.byteCount, $1.key)

@@ -8,15 +8,26 @@ public enum TensorFile {
         try read(path: path).tensors
     }
 
+    /// What a file of tensors holds.
+    struct Contents {
+        var format: WeightsFormat
+        var byteCount: Int
+        var tensors: [String: Tensor]
+        /// The file with its metadata, if it is GGUF.
+        var gguf: GGUFFile?
+    }
+
     /// The tensors of the file at `path`, its format and its size.
-    static func read(path: String) throws -> (format: WeightsFormat, byteCount: Int, tensors: [String: Tensor]) {
+    static func read(path: String) throws -> Contents {
         let file = try MemoryMappedFile.open(path)
         let format = try WeightsFormat(recognising: file)
+        let gguf = format == .gguf ? try GGUFFile(file) : nil
         let tensors =
             switch format {
             case .safetensors: try SafetensorsFile(file).tensors
             case .pyTorch: try PyTorchArchive(file).tensors
+            case .gguf: gguf?.tensors ?? [:]
             }
-        return (format, file.byteCount, tensors)
+        return Contents(format: format, byteCount: file.byteCount, tensors: tensors, gguf: gguf)
     }
 }

@@ -6,6 +6,8 @@ public enum WeightsFormat: String, Sendable, Hashable, CaseIterable {
     case safetensors
     /// What `torch.save` has written since PyTorch 1.6: a zip archive of a pickle and one entry per storage.
     case pyTorch = "PyTorch"
+    /// Metadata, then tensors that may be block-quantised, as llama.cpp reads them (`GGUFFile`).
+    case gguf = "GGUF"
 
     /// Recognises a file by its first bytes.
     /// - Throws: `CheckpointError.unsupportedFormat` with the name of what the file is instead, as far as it is known.
@@ -22,7 +24,7 @@ public enum WeightsFormat: String, Sendable, Hashable, CaseIterable {
         } else if begins("PK\u{5}\u{6}") {
             throw refusal("an empty zip archive", "fetch it again")
         } else if begins("GGUF") {
-            throw refusal("a GGUF file", "GGUF cannot be read yet; give the safetensors or PyTorch weights")
+            self = .gguf
         } else if begins("version https://git-lfs") {
             throw refusal(
                 "a Git LFS pointer, not the weights", "run `git lfs pull` where it was cloned, or fetch the file itself"
@@ -44,7 +46,7 @@ public enum WeightsFormat: String, Sendable, Hashable, CaseIterable {
             let bytes = start.prefix(8).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }
             throw refusal(
                 "of no known format (it begins with \(bytes.joined(separator: " ")))",
-                "give a safetensors file or one that torch.save wrote")
+                "give a safetensors or GGUF file or one that torch.save wrote")
         }
     }
 

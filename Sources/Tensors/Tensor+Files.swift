@@ -23,6 +23,7 @@ extension Tensor {
         named name: String, gathering file: MemoryMappedFile, at byteOffset: Int, shape: [Int], strides: [Int],
         elementType: ElementType
     ) throws {
+        precondition(!elementType.isBlockQuantized, "blocks of \(elementType.rawValue) have no strides")
         let byteCount = try Self.byteCount(named: name, shape: shape, elementType: elementType)
         guard strides.count == shape.count, strides.allSatisfy({ $0 >= 0 }) else {
             throw TensorError.shape(name: name, expected: shape, got: strides)

@@ -13,12 +13,26 @@ extension Tensor {
     /// The first byte.
     package var rawPointer: UnsafeRawPointer { UnsafeRawPointer(storage.base + byteOffset) }
 
-    /// The element type as kernels name it; only types that weights are stored in have one.
+    /// The element type as kernels name it; only plain types that weights are stored in have one.
     package var kernelElement: vlm_element {
+        precondition(!elementType.isBlockQuantized, "\(elementType.rawValue) cannot be used here")
+        return kernelStorage
+    }
+
+    /// The element type as kernels that read blocks too name it.
+    package var kernelStorage: vlm_element {
         switch elementType {
         case .float32: VLM_F32
         case .bfloat16: VLM_BF16
         case .float16: VLM_F16
+        case .q8_0: VLM_Q8_0
+        case .q4_0: VLM_Q4_0
+        case .q4_1: VLM_Q4_1
+        case .q5_0: VLM_Q5_0
+        case .q5_1: VLM_Q5_1
+        case .q4_K: VLM_Q4_K
+        case .q5_K: VLM_Q5_K
+        case .q6_K: VLM_Q6_K
         default: preconditionFailure("a weight cannot hold \(elementType.rawValue)")
         }
     }

@@ -1,7 +1,8 @@
 /// A dense array of numbers with a shape, row-major and contiguous.
 ///
 /// A tensor is a value: operations return new tensors and never change their arguments. Activations are float32;
-/// weights keep the element type of their file and are widened to float32 inside the kernels that read them.
+/// weights keep the element type of their file and are widened to float32 inside the kernels that read them. Of
+/// block-quantised elements every row is whole blocks, and so is every view.
 public struct Tensor: Sendable {
     /// Extents, outermost first; `[]` is a scalar.
     public let shape: [Int]
@@ -11,6 +12,7 @@ public struct Tensor: Sendable {
     let byteOffset: Int
 
     init(shape: [Int], elementType: ElementType, storage: TensorStorage, byteOffset: Int) {
+        precondition(elementType.fits(shape), "rows of \(shape) are not whole blocks of \(elementType.rawValue)")
         self.shape = shape
         self.elementType = elementType
         self.storage = storage
@@ -22,7 +24,7 @@ public struct Tensor: Sendable {
     /// Number of dimensions.
     public var rank: Int { shape.count }
     /// Bytes of the elements.
-    public var byteCount: Int { count * elementType.byteCount }
+    public var byteCount: Int { elementType.byteCount(of: count) }
     /// Extent of the last dimension; 1 for a scalar.
     public var columns: Int { shape.last ?? 1 }
     /// Product of all extents but the last: the number of rows when the tensor is read as a matrix.
@@ -71,7 +73,8 @@ extension Tensor {
 
     /// A tensor over a copy of `bytes`, which hold its elements in row-major order.
     public init(copying bytes: [UInt8], shape: [Int], elementType: ElementType) {
-        precondition(bytes.count == shape.reduce(1, *) * elementType.byteCount, "\(bytes.count) bytes, shape \(shape)")
+        let byteCount = elementType.byteCount(of: shape.reduce(1, *))
+        precondition(bytes.count == byteCount, "\(bytes.count) bytes, shape \(shape)")
         let storage = TensorStorage(byteCount: bytes.count)
         bytes.withUnsafeBytes {
             storage.base.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(storage.base), byteCount: $0.count)
@@ -91,7 +94,7 @@ extension Tensor {
             throw TensorError.outOfBounds(
                 name: name, offset: byteOffset, byteCount: byteCount, available: file.byteCount)
         }
-        if byteOffset % elementType.byteCount == 0 {
+        if byteOffset % elementType.alignment == 0 {
             self.init(
                 shape: shape, elementType: elementType, storage: TensorStorage(mapping: file), byteOffset: byteOffset)
         } else {
@@ -101,15 +104,16 @@ extension Tensor {
         }
     }
 
-    /// Bytes that a tensor of this shape takes, refusing negative extents and overflow.
+    /// Bytes that a tensor of this shape takes, refusing negative extents, overflow and rows that are not whole blocks.
     static func byteCount(named name: String, shape: [Int], elementType: ElementType) throws -> Int {
-        var total = elementType.byteCount
+        guard elementType.fits(shape) else { throw TensorError.shape(name: name, expected: [], got: shape) }
+        var total = elementType.blockByteCount
         for extent in shape {
             let (product, overflow) = total.multipliedReportingOverflow(by: extent)
             guard extent >= 0, !overflow else { throw TensorError.shape(name: name, expected: [], got: shape) }
             total = product
         }
-        return total
+        return total / elementType.blockCount
     }
 }
 
@@ -137,6 +141,7 @@ extension Tensor {
             case .float64: bytes.assumingMemoryBound(to: Double.self).map { Float($0) }
             case .float16: bytes.assumingMemoryBound(to: UInt16.self).map(Self.widenHalf)
             case .bfloat16: bytes.assumingMemoryBound(to: UInt16.self).map { Float(bitPattern: UInt32($0) << 16) }
+            case _ where elementType.isBlockQuantized: widened.floats
             default: integers(bytes).map { Float($0) }
             }
         }
@@ -179,13 +184,13 @@ extension Tensor {
         return Tensor(shape: shape, elementType: elementType, storage: storage, byteOffset: byteOffset)
     }
 
-    /// Entries `range` of the first dimension, without copying.
+    /// Entries `range` of the first dimension, without copying; of a vector of blocks, whole blocks.
     public subscript(range: Range<Int>) -> Tensor {
         precondition(rank > 0 && range.lowerBound >= 0 && range.upperBound <= shape[0], "\(range) of \(shape)")
         let entry = shape.dropFirst().reduce(1, *)
         return Tensor(
             shape: [range.count] + shape.dropFirst(), elementType: elementType, storage: storage,
-            byteOffset: byteOffset + range.lowerBound * entry * elementType.byteCount)
+            byteOffset: byteOffset + elementType.byteCount(of: range.lowerBound * entry))
     }
 
     /// Entry `index` of the first dimension, without copying.

@@ -125,13 +125,6 @@ struct DamagedFilesTests {
         #expect(peakMemory() - memory < 256 << 20)
     }
 
-    /// The most memory this process has had, in bytes.
-    private func peakMemory() -> Int {
-        var usage = rusage()
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        return usage.ru_maxrss * 1024
-    }
-
     @Test("a safetensors file cut short anywhere in its header or elements is refused")
     func truncations() throws {
         let scratch = try Scratch()
@@ -144,4 +137,11 @@ struct DamagedFilesTests {
             #expect(throws: CheckpointError.self, "\(count)") { try SafetensorsFile(path: path) }
         }
     }
+}
+
+/// The most memory this process has had, in bytes.
+func peakMemory() -> Int {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return usage.ru_maxrss * 1024
 }

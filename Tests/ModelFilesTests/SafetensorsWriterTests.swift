@@ -15,9 +15,10 @@ struct SafetensorsWriterTests {
         return Tensor(copying: bytes, shape: shape, elementType: type)
     }
 
+    private static let plainTypes = ElementType.allCases.filter { !$0.isBlockQuantized }
     private static let shapes: [[Int]] = [[], [0], [1], [7], [3, 0, 5], [3, 5], [2, 3, 4, 5]]
 
-    @Test("what was written is read back, bytes, shapes and metadata", arguments: ElementType.allCases)
+    @Test("what was written is read back, bytes, shapes and metadata", arguments: plainTypes)
     func roundTrip(type: ElementType) throws {
         let scratch = try Scratch()
         var generator = SeededGenerator(seed: 7)
@@ -41,7 +42,7 @@ struct SafetensorsWriterTests {
         let scratch = try Scratch()
         var generator = SeededGenerator(seed: 8)
         var tensors: [String: Tensor] = [:]
-        for type in ElementType.allCases {
+        for type in Self.plainTypes {
             for shape in Self.shapes { tensors["\(shape).\(type)"] = tensor(shape, type, &generator) }
         }
         try SafetensorsWriter.write(tensors, to: scratch.path("a.safetensors"))

@@ -10,7 +10,7 @@ struct WeightsFormatTests {
             ("empty", ""),
             ("Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 13\n"),
             ("a web page", "<!DOCTYPE html>\n<html><head>"), ("a web page", "\n  <HTML lang=\"en\">"),
-            ("a GGUF file", "GGUF\u{3}\0\0\0"), ("from before version 1.6", "\u{80}\u{2}\u{8A}\u{A}l"),
+            ("from before version 1.6", "\u{80}\u{2}\u{8A}\u{A}l"),
             ("from before version 1.6", "\u{80}\u{2}}q\0."), ("an empty zip archive", "PK\u{5}\u{6}\0\0\0\0"),
             ("an HDF5 file", "\u{89}HDF\r\n\u{1A}\n"), ("compressed with gzip", "\u{1F}\u{8B}\u{8}\0"),
             ("no known format (it begins with 68 69)", "hi"),

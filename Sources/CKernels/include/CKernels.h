@@ -17,7 +17,14 @@ extern "C" {
 #endif
 
 /// Element type of a weight as it is stored; arithmetic is float32 throughout.
-typedef enum vlm_element { VLM_F32 = 0, VLM_BF16 = 1, VLM_F16 = 2 } vlm_element;
+///
+/// From VLM_Q8_0 on, a row is a run of blocks in the layouts of ggml (dequantize.c). `widen` and `vlm_product_columns`
+/// (VLM_OUT_IN) read them, with extents, offsets and row distances that are multiples of the block; the other kernels
+/// are given plain types only.
+typedef enum vlm_element {
+    VLM_F32 = 0, VLM_BF16 = 1, VLM_F16 = 2,
+    VLM_Q8_0 = 16, VLM_Q4_0, VLM_Q4_1, VLM_Q5_0, VLM_Q5_1, VLM_Q4_K, VLM_Q5_K, VLM_Q6_K,
+} vlm_element;
 
 typedef enum vlm_activation {
     VLM_IDENTITY = 0,
@@ -99,7 +106,7 @@ typedef struct vlm_kernels {
     /// y_{j+d/2} = x_{j+d/2} cos_j + x_j sin_j, j < d/2. `cosine` and `sine` hold d/2 values; y may be x.
     void (*rotate_half)(int64_t head_size, const float *x, const float *cosine, const float *sine, float *y);
 
-    /// Widens n stored values to float32.
+    /// Widens n stored values to float32; of blocks, n is a multiple of the block and the values are dequantised.
     void (*widen)(vlm_element type, int64_t n, const void *x, float *y);
 } vlm_kernels;
 

@@ -12,7 +12,8 @@ extension LLaVAModel {
     ///
     /// What is expanded beyond the files: norms, biases and position tables to float32, the patch filters to float32 in
     /// the kernel's order, and the attention table of a query transformer.
-    /// - Parameter path: a directory in the original LLaVA layout, of a LLaMA decoder, or a file of weights in it.
+    /// - Parameter path: a directory in the original LLaVA layout, of a LLaMA decoder, or a file of weights in it;
+    ///   or a GGUF file of a LLaMA decoder, which gives a text-only model.
     /// - Throws: `CheckpointError`, `WeightError` with everything that is missing, `LLaVAError`, or the error of a
     ///   configuration.
     public static func load(from path: String, options: LoadOptions = LoadOptions()) throws -> LLaVAModel {
@@ -21,7 +22,7 @@ extension LLaVAModel {
             throw LLaVAError.malformed(path: path, reason: "\(checkpoint.directory.layout)")
         }
         let config = try JSONFile.decode(
-            LLaVAConfig.self, from: checkpoint.configData, file: path + "/config.json")
+            LLaVAConfig.self, from: checkpoint.configData, file: checkpoint.configPath)
 
         let reader = WeightReader(checkpoint.tensors)
         let isWrapped = config.pmod?.retentionRatios(layerCount: 1)[0] != nil
@@ -61,18 +62,22 @@ extension LLaVAModel {
 private struct CheckpointFiles {
     let directory: CheckpointDirectory
     let configData: Data
+    /// What the configuration is called in messages.
+    var configPath: String { directory.gguf?.path ?? directory.path + "/config.json" }
     var tensors: [String: Tensor]
     /// Names of the tensors that come from an adapter.
     private(set) var adapterNames: Set<String> = []
 
     init(path: String, options: LoadOptions) throws {
         let checkpoint = try CheckpointDirectory(path: path)
+        let gguf = try checkpoint.gguf.map { try GGUFCheckpoint($0) }
+        let llama = try gguf?.llama()
+        let base = try llama.flatMap { try gguf?.configData($0.config) } ?? checkpoint.configData
         let adapter = try options.adapter.map { try CheckpointDirectory(path: $0) }
-        let config = try adapter.map { try AdapterConfiguration.merged(checkpoint.configData, with: $0) }
-        configData = try ConfigOverrides.apply(
-            options.configOverrides, to: config ?? checkpoint.configData, path: path)
+        let config = try adapter.map { try AdapterConfiguration.merged(base, with: $0) }
+        configData = try ConfigOverrides.apply(options.configOverrides, to: config ?? base, path: path)
         directory = checkpoint
-        tensors = checkpoint.tensors
+        tensors = llama?.tensors ?? checkpoint.tensors
         if let adapter { add(adapter) }
     }
 
@@ -126,7 +131,7 @@ extension LLaVAModel.Vision {
         featureSelection = selection
         imageProcessor = files.processor
         imageProcessing = try ImageProcessing(
-            configuration: Array(checkpoint.configData), file: checkpoint.directory.path + "/config.json")
+            configuration: Array(checkpoint.configData), file: checkpoint.configPath)
         connector = try VisualConnector(config, checkpoint, reader, tower: files.config, selection)
         imageNewline = try Self.newline(config, reader, imageProcessing, connector)
     }

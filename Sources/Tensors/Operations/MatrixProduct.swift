@@ -30,10 +30,11 @@ public enum WeightLayout: Sendable {
 
 /// activation(x w + bias), the product of every row of `x` with a weight matrix.
 ///
-/// The weight is read in the type it is stored in and widened to float32 in registers; nothing is kept.
+/// The weight is read in the type it is stored in and widened to float32 in registers or, from blocks, in scratch of a
+/// few kilobytes; nothing is kept.
 /// - Parameters:
 ///   - x: float32 `[..., in]`.
-///   - weight: `[out, in]` or `[in, out]` by `layout`; float32, bfloat16 or float16.
+///   - weight: `[out, in]` or `[in, out]` by `layout`; float32, bfloat16, float16 or, as `[out, in]`, block-quantised.
 ///   - bias: float32 `[out]`.
 ///   - isRowInvariant: whether a row's bytes must be the same however many rows there are; the fastest form for few
 ///     rows sums in another order.
@@ -46,12 +47,13 @@ public func product(
     let depth = x.columns
     let (columns, inner) = layout == .outIn ? (weight.shape[0], weight.shape[1]) : (weight.shape[1], weight.shape[0])
     precondition(weight.rank == 2 && inner == depth, "product of \(x.shape) with \(weight.shape), \(layout)")
+    precondition(layout == .outIn || !weight.elementType.isBlockQuantized, "blocks of \(weight.shape), \(layout)")
     precondition(bias == nil || bias?.count == columns, "bias \(bias?.shape ?? []) for \(columns) columns")
 
     let (result, c) = Tensor.uninitialized(shape: x.shape.dropLast() + [columns])
     var call = vlm_product(
         rows: Int64(x.rows), columns: Int64(columns), depth: Int64(depth), a: x.floatPointer, lda: Int64(depth),
-        w: weight.rawPointer, w_type: weight.kernelElement, w_layout: layout == .outIn ? VLM_OUT_IN : VLM_IN_OUT,
+        w: weight.rawPointer, w_type: weight.kernelStorage, w_layout: layout == .outIn ? VLM_OUT_IN : VLM_IN_OUT,
         ldw: Int64(weight.shape[1]), c: c, ldc: Int64(columns), bias: bias?.floatPointer,
         activation: activation.kernel, row_invariant: isRowInvariant ? 1 : 0)
     run(&call)

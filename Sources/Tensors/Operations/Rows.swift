@@ -8,8 +8,8 @@ extension Tensor {
         precondition(indices.allSatisfy { 0 <= $0 && $0 < rows }, "a row index is outside 0..<\(rows)")
         let context = ComputeContext.current
         let table = context.table
-        let (element, source, columns) = (kernelElement, rawPointer, columns)
-        let rowBytes = columns * elementType.byteCount
+        let (element, source, columns) = (kernelStorage, rawPointer, columns)
+        let rowBytes = elementType.byteCount(of: columns)
         let (result, y) = Tensor.uninitialized(shape: [indices.count, columns])
         context.forEachRows(indices.count, columns: columns) { range in
             for row in range {
@@ -17,6 +17,20 @@ extension Tensor {
             }
         }
         return result
+    }
+
+    /// The rows with the given indices in a copy, in the type they are stored in.
+    /// - Parameter indices: rows of this `[N, D]` matrix, each in `0..<N`.
+    /// - Returns: `[indices.count, D]`.
+    public func storedRows(_ indices: [Int]) -> Tensor {
+        precondition(indices.allSatisfy { 0 <= $0 && $0 < rows }, "a row index is outside 0..<\(rows)")
+        let rowBytes = elementType.byteCount(of: columns)
+        let storage = TensorStorage(byteCount: indices.count * rowBytes)
+        for (row, index) in indices.enumerated() {
+            (storage.base + row * rowBytes).copyMemory(from: rawPointer + index * rowBytes, byteCount: rowBytes)
+        }
+        return Tensor(
+            shape: [indices.count, columns], elementType: elementType, storage: storage, byteOffset: 0)
     }
 
     /// A copy of this matrix in which the given rows are those of `replacement`.
@@ -50,7 +64,7 @@ extension Tensor {
         if elementType == .float32 { return self }
         if elementType == .float64 { return Tensor(floats, shape: shape) }
         let (result, y) = Tensor.uninitialized(shape: shape)
-        ComputeContext.current.table.widen(kernelElement, Int64(count), rawPointer, y)
+        ComputeContext.current.table.widen(kernelStorage, Int64(count), rawPointer, y)
         return result
     }
 

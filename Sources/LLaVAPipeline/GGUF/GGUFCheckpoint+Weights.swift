@@ -1,0 +1,108 @@
+import LanguageDecoder
+import ModelFiles
+import Tensors
+
+extension GGUFCheckpoint {
+    /// Names outside the layers: of llama.cpp, of Hugging Face.
+    static let names = [
+        ("token_embd.weight", "model.embed_tokens.weight"), ("output_norm.weight", "model.norm.weight"),
+        ("output.weight", "lm_head.weight"),
+    ]
+
+    /// Names inside a layer, after `blk.N.` and `model.layers.N.`.
+    static let layerNames = [
+        ("attn_norm.weight", "input_layernorm.weight"), ("attn_q.weight", "self_attn.q_proj.weight"),
+        ("attn_k.weight", "self_attn.k_proj.weight"), ("attn_v.weight", "self_attn.v_proj.weight"),
+        ("attn_output.weight", "self_attn.o_proj.weight"), ("ffn_norm.weight", "post_attention_layernorm.weight"),
+        ("ffn_gate.weight", "mlp.gate_proj.weight"), ("ffn_up.weight", "mlp.up_proj.weight"),
+        ("ffn_down.weight", "mlp.down_proj.weight"),
+    ]
+
+    /// Bytes that `llama()` allocates for reordered rows.
+    public var reorderedByteCount: Int {
+        file.tensors.reduce(0) { sum, entry in
+            let isReordered = entry.key.hasSuffix(".attn_q.weight") || entry.key.hasSuffix(".attn_k.weight")
+            return sum + (isReordered ? entry.value.byteCount : 0)
+        }
+    }
+
+    /// The name of Hugging Face for each of llama.cpp.
+    static func huggingFaceNames(layers: Int) -> [String: String] {
+        var result = Dictionary(uniqueKeysWithValues: names)
+        for layer in 0..<layers {
+            for (name, other) in layerNames { result["blk.\(layer).\(name)"] = "model.layers.\(layer).\(other)" }
+        }
+        return result
+    }
+
+    /// The tensors under the names and with the order of rows that the decoder reads.
+    func llamaTensors(_ config: LlamaConfig) throws -> [String: Tensor] {
+        let names = Self.huggingFaceNames(layers: config.numHiddenLayers)
+        let unknown = file.tensors.keys.filter { names[$0] == nil }.sorted()
+        guard unknown.isEmpty else {
+            throw CheckpointError.unexpectedValue(
+                file: file.path, key: unknown[0],
+                expected: "a tensor of a plain LLaMA of \(config.numHiddenLayers) layers",
+                got: "one of \(unknown.count) with no place in it")
+        }
+        var tensors: [String: Tensor] = [:]
+        for (name, tensor) in file.tensors {
+            guard let other = names[name] else { continue }
+            tensors[other] =
+                try RotaryRowOrder(of: name, config)?.halfSplit(tensor, named: name, file: file.path) ?? tensor
+        }
+        return tensors
+    }
+}
+
+/// The order of the rows of a query or key projection.
+///
+/// Rotary embedding turns pairs of a head's elements. Hugging Face and this decoder pair element j with j + K/2; llama.cpp
+/// pairs 2j with 2j + 1, for which its converter moves row j + s K/2 of a head to 2j + s.
+struct RotaryRowOrder {
+    let heads: Int
+    let headSize: Int
+
+    /// The order of a tensor by llama.cpp's name; nil if its rows stay where they are.
+    init?(of name: String, _ config: LlamaConfig) {
+        if name.hasSuffix(".attn_q.weight") {
+            heads = config.numAttentionHeads
+        } else if name.hasSuffix(".attn_k.weight") {
+            heads = config.numKeyValueHeads
+        } else {
+            return nil
+        }
+        headSize = config.headSize
+    }
+
+    /// A matrix in llama.cpp's order in that of Hugging Face. Whole rows move, so blocks stay as they are.
+    /// - Throws: `CheckpointError.invalidShape` unless the rows are those of the heads.
+    func halfSplit(_ tensor: Tensor, named name: String, file: String) throws -> Tensor {
+        try check(tensor, named: name, file: file)
+        let half = headSize / 2
+        return tensor.storedRows(
+            (0..<heads * headSize).map { row in
+                let (head, element) = row.quotientAndRemainder(dividingBy: headSize)
+                return head * headSize + 2 * (element % half) + element / half
+            })
+    }
+
+    /// A matrix in Hugging Face's order in that of llama.cpp.
+    func interleaved(_ tensor: Tensor, named name: String, file: String) throws -> Tensor {
+        try check(tensor, named: name, file: file)
+        let half = headSize / 2
+        return tensor.storedRows(
+            (0..<heads * headSize).map { row in
+                let (head, element) = row.quotientAndRemainder(dividingBy: headSize)
+                return head * headSize + element / 2 + element % 2 * half
+            })
+    }
+
+    private func check(_ tensor: Tensor, named name: String, file: String) throws {
+        guard tensor.rank == 2, tensor.rows == heads * headSize else {
+            throw CheckpointError.unexpectedValue(
+                file: file, key: name, expected: "a matrix of \(heads * headSize) rows", got: "of shape \(tensor.shape)"
+            )
+        }
+    }
+}
