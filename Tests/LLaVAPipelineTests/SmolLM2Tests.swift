@@ -62,4 +62,23 @@ struct SmolLM2Tests {
         // The same products in another order: roundings of logits of order 20 through 30 layers.
         #expect(zip(packed, stepped).allSatisfy { abs($0 - $1) < 2e-3 })
     }
+
+    @Test(
+        "written again in other types with its tokenizer, it still knows the capital",
+        arguments: [ElementType.float16, .q8_0])
+    func rewritten(type: ElementType) throws {
+        let file = try GGUFFile(path: SmolLM2.url.path)
+        let (config, tensors) = try GGUFCheckpoint(file).llama()
+        let directory = try Fixtures.temporaryDirectory()
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let path = directory.appending(path: "again.gguf").path
+        let tokenizer = file.metadata.filter { $0.key.hasPrefix("tokenizer.") }
+        try GGUFCheckpoint.write(config, tensors, as: type, metadata: tokenizer, to: path)
+        #expect(try GGUFFile(path: path).metadata.filter { $0.key.hasPrefix("tokenizer.") } == tokenizer)
+        let model = try LLaVAModel.load(from: path)
+        let values = logits(model.decoder, ids: ids, inPieces: [5])
+        // float16 holds four-bit codes times a float16 scale to 11 bits; eight bits of them move logits a little more.
+        let tolerance: Float = type == .float16 ? 0.02 : 0.2
+        for (id, logit) in expected { #expect(abs(values[id] - logit) < tolerance, "\(id): \(values[id])") }
+    }
 }
