@@ -11,6 +11,8 @@ public enum CheckpointLayout: Sendable, Equatable {
     case clip
     /// The vision tower of CLIP alone (`CLIPVisionModel`).
     case clipVision
+    /// A DINOv2 vision tower (`Dinov2Model`), perhaps as the backbone of a larger model.
+    case dinov2Vision
     /// Connectors alone, to be used with a base model: `query_abstractor.bin`, `mm_projector.bin`.
     case adapter([Connector])
     /// LLaVA as Hugging Face converts it, with other tensor names and config keys; `modelType` is its `model_type`.
@@ -101,6 +103,8 @@ extension CheckpointLayout {
             self = .adapter(connectors)
         } else if has("vision_model.") {
             self = has("text_model.") ? .clip : .clipVision
+        } else if tensorNames.contains(where: { ".\($0)".hasSuffix(".encoder.layer.0.layer_scale1.lambda1") }) {
+            self = .dinov2Vision
         } else {
             self = .unknown(modelType: modelType, tensors: Array(tensorNames.sorted().prefix(5)))
         }
@@ -152,6 +156,7 @@ extension CheckpointLayout: CustomStringConvertible {
         case .llama(let layers): "LLaMA decoder of \(layers) layers"
         case .clip: "CLIP with vision and text towers"
         case .clipVision: "CLIP vision tower"
+        case .dinov2Vision: "DINOv2 vision tower"
         case .adapter(let connectors):
             "adapter for a base model: " + connectors.map(\.description).joined(separator: " and ")
         case .convertedLLaVA(let modelType):

@@ -27,6 +27,7 @@ public enum TensorFile {
             case .safetensors: try SafetensorsFile(file).tensors
             case .pyTorch: try PyTorchArchive(file).tensors
             case .gguf: gguf?.tensors ?? [:]
+            case .onnx: try ONNXFile(file).tensors()
             }
         return Contents(format: format, byteCount: file.byteCount, tensors: tensors, gguf: gguf)
     }

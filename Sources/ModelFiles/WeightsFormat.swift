@@ -8,6 +8,8 @@ public enum WeightsFormat: String, Sendable, Hashable, CaseIterable {
     case pyTorch = "PyTorch"
     /// Metadata, then tensors that may be block-quantised, as llama.cpp reads them (`GGUFFile`).
     case gguf = "GGUF"
+    /// A graph of operations with its weights (github.com/onnx/onnx).
+    case onnx = "ONNX"
 
     /// Recognises a file by its first bytes.
     /// - Throws: `CheckpointError.unsupportedFormat` with the name of what the file is instead, as far as it is known.
@@ -40,6 +42,8 @@ public enum WeightsFormat: String, Sendable, Hashable, CaseIterable {
             throw refusal("an HDF5 file", "give the safetensors or PyTorch weights")
         } else if start.starts(with: [0x1F, 0x8B]) {
             throw refusal("compressed with gzip", "unpack it first")
+        } else if !Self.hasHeader(start), ONNXFile.hasStructure(file) {
+            self = .onnx
         } else if Self.hasHeader(start) || file.path.hasSuffix(".safetensors") {
             self = .safetensors
         } else {

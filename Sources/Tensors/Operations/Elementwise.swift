@@ -47,4 +47,20 @@ extension Tensor {
         }
         return result
     }
+
+    /// Each column multiplied by its own factor.
+    /// - Parameter factors: float32, one factor a column.
+    public func scaledColumns(by factors: Tensor) -> Tensor {
+        precondition(factors.count == columns, "\(factors.count) factors for \(columns) columns")
+        let context = ComputeContext.current
+        let table = context.table
+        let (x, scale, columns) = (floatPointer, factors.floatPointer, columns)
+        let (result, y) = Tensor.uninitialized(shape: shape)
+        context.forEachRows(rows, columns: columns) { range in
+            for row in range {
+                table.multiply(Int64(columns), x + row * columns, scale, y + row * columns)
+            }
+        }
+        return result
+    }
 }

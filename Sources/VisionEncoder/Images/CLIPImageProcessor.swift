@@ -33,6 +33,17 @@ public struct CLIPImageProcessor: Sendable, Equatable {
     /// CLIP's own steps at 224 pixels.
     public init() {}
 
+    /// DINOv2's own steps at 224 pixels: the shorter side to 256, ImageNet's statistics.
+    ///
+    /// Source: `preprocessor_config.json` of facebook/dinov2-small, whose type is `BitImageProcessor`.
+    public static var dinov2: CLIPImageProcessor {
+        var processor = CLIPImageProcessor()
+        processor.size = .shortestEdge(256)
+        processor.imageMean = [0.485, 0.456, 0.406]
+        processor.imageStd = [0.229, 0.224, 0.225]
+        return processor
+    }
+
     /// The colour that LLaVA pads with: 255 times the mean, rounded down.
     public var padColor: RGBColor {
         func channel(_ index: Int) -> UInt8 { UInt8(min(max(imageMean[index] * 255, 0), 255)) }

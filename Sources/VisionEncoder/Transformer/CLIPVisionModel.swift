@@ -54,11 +54,13 @@ extension VisionTransformer {
                 filters: embeddings.matrix(
                     "patch_embedding.weight", [size, config.numChannels, config.patchSize, config.patchSize])),
             classEmbedding: embeddings.vector("class_embedding", size),
-            positionEmbedding: embeddings.widened("position_embedding.weight", [config.patchCount + 1, size]))
+            positionEmbedding: embeddings.widened("position_embedding.weight", [config.patchCount + 1, size]),
+            positionGrid: config.grid)
         preNorm = LayerNorm(weights.scoped("pre_layrnorm"), size: size, epsilon: config.layerNormEps)
         blocks = (0..<config.numHiddenLayers).map {
             VisionTransformerBlock(clip: config, weights.scoped("encoder.layers.\($0)"))
         }
+        postNorm = nil
     }
 }
 

@@ -5,7 +5,8 @@ public import Tensors
 ///
 /// What makes a family (CLIP, DINOv2, SigLIP) is its configuration and the names of its weights.
 ///
-/// Source: ViT (arXiv 2010.11929); for CLIP, Hugging Face transformers 4.36.2, `modeling_clip.py`.
+/// Source: ViT (arXiv 2010.11929); for CLIP, Hugging Face transformers 4.36.2, `modeling_clip.py`; for DINOv2,
+/// `modeling_dinov2.py`.
 public struct VisionTransformer: Sendable {
     /// The tower's shape.
     public let config: VisionTransformerConfig
@@ -13,12 +14,14 @@ public struct VisionTransformer: Sendable {
     /// Norm before the first block; CLIP has one.
     let preNorm: LayerNorm?
     let blocks: [VisionTransformerBlock]
+    /// Norm after the last block; DINOv2 has one for every token. CLIP's is for its pooled output alone and is not here.
+    let postNorm: LayerNorm?
 
     /// Hidden state `index` of a batch of images, where 0 is the input of the first block and L the output of the last.
     ///
     /// Only the blocks up to `index` are computed, and only the last state is kept; a trace makes all of them run.
     /// - Parameters:
-    ///   - pixelValues: normalised images `[B, 3, S, S]`.
+    ///   - pixelValues: normalised images `[B, 3, H, W]`; of any size; positions are interpolated where it is not the tower's own.
     ///   - index: in 0...L, see `VisionTransformerConfig.hiddenStateIndex`.
     ///   - trace: receives `vision.hidden.I` `[B, N + 1, D]` for I in 0...L.
     /// - Returns: `[B, N + 1, D]`.
@@ -37,6 +40,13 @@ public struct VisionTransformer: Sendable {
         }
         return selected
     }
+
+    /// What Hugging Face calls `last_hidden_state`: the output of the last block after the norm that follows it, if the
+    /// family has one. `[B, 3, H, W]` -> `[B, N + 1, D]`.
+    public func lastHiddenState(_ pixelValues: Tensor, trace: Trace? = nil) -> Tensor {
+        let h = hiddenState(pixelValues, at: blocks.count, trace: trace)
+        return postNorm?(h) ?? h
+    }
 }
 
 /// One pre-norm block.
@@ -47,12 +57,16 @@ public struct VisionTransformerBlock: Sendable {
     let fc1: Linear
     let fc2: Linear
     let activation: Activation
+    /// Learned factors on the two branches, nil for a family without.
+    var layerScale1, layerScale2: LayerScale?
 
     /// `[B, N, D]` -> `[B, N, D]`.
     func callAsFunction(_ x: Tensor) -> Tensor {
-        let h = x + selfAttn(layerNorm1(x))
-        return h + fc2(fc1(layerNorm2(h), activation: activation))
+        let h = x + scaled(selfAttn(layerNorm1(x)), layerScale1)
+        return h + scaled(fc2(fc1(layerNorm2(h), activation: activation)), layerScale2)
     }
+
+    private func scaled(_ branch: Tensor, _ scale: LayerScale?) -> Tensor { scale?(branch) ?? branch }
 }
 
 /// Multi-head self-attention in which every token sees every token of its image.

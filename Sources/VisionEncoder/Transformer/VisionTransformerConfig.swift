@@ -1,3 +1,4 @@
+public import NeuralNetwork
 public import Tensors
 
 /// The shape of a vision transformer, named as in the `config.json` of Hugging Face.
@@ -23,6 +24,8 @@ public struct VisionTransformerConfig: Sendable, Equatable {
 
     /// Patches along one side.
     public var gridSize: Int { imageSize / patchSize }
+    /// Patches along both sides.
+    public var grid: PatchGrid { PatchGrid(height: gridSize, width: gridSize) }
     /// Number of patches, N.
     public var patchCount: Int { gridSize * gridSize }
 
