@@ -52,6 +52,7 @@ public enum ONNXBytes {
         case .float16: 10
         case .float64: 11
         case .bfloat16: 16
+        default: preconditionFailure("ONNX has no element type \(type.rawValue)")
         }
     }
 
