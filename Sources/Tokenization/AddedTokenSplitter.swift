@@ -20,8 +20,18 @@ struct AddedTokenSplitter: Sendable {
     }
 
     /// The parts of `text` in order; no text part is empty.
-    func split(_ text: String) -> [Part] {
-        var (strings, isToken) = cut(text)
+    func split(_ text: String) -> [Part] { split(PromptText(template: text)) }
+
+    /// The parts of a prompt in order, with tokens cut out of the template's text only.
+    func split(_ prompt: PromptText) -> [Part] {
+        Self.split(prompt, template: self, quoted: Self([:]))
+    }
+
+    /// The parts of a prompt in order: what is cut out of the template's text, and what of text that somebody wrote, are
+    /// two sets. Neighbouring text is one part, whatever its origin, and no text part is empty.
+    static func split(_ prompt: PromptText, template: Self, quoted: Self) -> [Part] {
+        var (strings, isToken) = cut(prompt, template, quoted)
+        let tokens = template.tokens
         for index in strings.indices where isToken[index] {
             guard let token = tokens[strings[index]]?.token else { continue }
             let left = index > 0 ? strings[index - 1] : ""
@@ -37,13 +47,17 @@ struct AddedTokenSplitter: Sendable {
                 strings[index] = ""
             }
         }
-        return strings.filter { !$0.isEmpty }.map { string in
-            tokens[string].map { .token($0.id) } ?? .text(string)
+        // Only what was cut out is a token: a quoted text may well be the same string.
+        return strings.indices.lazy.filter { !strings[$0].isEmpty }.map { index in
+            isToken[index]
+                ? tokens[strings[index]].map { .token($0.id) } ?? .text(strings[index]) : .text(strings[index])
         }
     }
 
-    private func cut(_ text: String) -> (strings: [String], isToken: [Bool]) {
-        let bytes = Array(text.utf8)
+    private static func cut(
+        _ prompt: PromptText, _ template: Self, _ quoted: Self
+    ) -> (strings: [String], isToken: [Bool]) {
+        let bytes = prompt.parts.flatMap(\.text.utf8)
         var strings: [String] = []
         var isToken: [Bool] = []
         var start = 0
@@ -53,15 +67,21 @@ struct AddedTokenSplitter: Sendable {
             isToken.append(isTokenPart)
         }
         var position = 0
-        while position < bytes.count {
-            let length = tree.longestMatch(in: bytes, at: position)
-            if length == 0 {
-                position += 1
-            } else {
-                add(start..<position, isTokenPart: false)
-                add(position..<position + length, isTokenPart: true)
-                position += length
-                start = position
+        var end = 0
+        for part in prompt.parts {
+            end += part.text.utf8.count
+            let tree = part.isTemplate ? template.tree : quoted.tree
+            if tree.isEmpty { position = end }
+            while position < end {
+                let length = tree.longestMatch(in: bytes, at: position, end: end)
+                if length == 0 {
+                    position += 1
+                } else {
+                    add(start..<position, isTokenPart: false)
+                    add(position..<position + length, isTokenPart: true)
+                    position += length
+                    start = position
+                }
             }
         }
         add(start..<bytes.count, isTokenPart: false)

@@ -18,15 +18,22 @@ public struct ImagePrompt: Sendable, Equatable {
     /// The ids, `imageID` for every image.
     public let ids: [Int]
 
+    /// Encodes `prompt`, in all of which control tokens count.
+    public init(_ prompt: String, tokenizer: any Tokenizer) {
+        self.init(PromptText(template: prompt), tokenizer: tokenizer)
+    }
+
     /// Encodes `prompt`: every part between image tokens is encoded as a text of its own, with its own leading space, and
     /// of the BOS ids only the first is kept.
-    public init(_ prompt: String, tokenizer: LlamaTokenizer) {
+    ///
+    /// Upstream also takes ids away where a tokenizer that adds no BOS meets one in the text; they are kept here.
+    public init(_ prompt: PromptText, tokenizer: any Tokenizer) {
         let parts = prompt.pieces(separatedBy: Self.imageToken).map { tokenizer.encode($0) }
-        let hasBOS = parts[0].first != nil && parts[0].first == tokenizer.bosID
-        var ids: [Int] = hasBOS ? [parts[0][0]] : []
+        let bos = tokenizer.addsBOS ? parts[0].prefix(1) : []
+        var ids = Array(bos)
         for (index, part) in parts.enumerated() {
             if index > 0 { ids.append(Self.imageID) }
-            ids += part.dropFirst(hasBOS ? 1 : 0)
+            ids += part.dropFirst(bos.count)
         }
         self.ids = ids
     }

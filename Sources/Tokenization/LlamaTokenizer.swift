@@ -6,7 +6,7 @@ public import Foundation
 /// Encoding gives the ids of transformers 4.36.2. Decoding differs from it where transformers does not give back the text
 /// that was encoded: it loses or adds spaces beside added tokens, and with `legacy` it loses one space more at the start.
 /// Source: huggingface/transformers v4.36.2, `tokenization_llama.py` and `tokenization_utils.py`.
-public struct LlamaTokenizer: Sendable {
+public struct LlamaTokenizer: Tokenizer {
     /// The tokenizer for the text between special tokens.
     public let sentencePiece: SentencePieceTokenizer
     /// The settings, with the ids of all added tokens filled in.
@@ -78,21 +78,24 @@ public struct LlamaTokenizer: Sendable {
         max(sentencePiece.vocabularySize, (configuration.addedTokens.keys.max() ?? -1) + 1)
     }
 
-    /// The ids of `text`, with BOS and EOS as the settings say unless told otherwise.
-    public func encode(_ text: String, addingSpecialTokens: Bool = true) -> [Int] {
-        let ids = configuration.legacy || text.isEmpty ? legacyIDs(of: text) : currentIDs(of: text)
+    /// Whether encoding puts `bosID` in front unless told otherwise.
+    public var addsBOS: Bool { configuration.addBosToken && bosID != nil }
+
+    /// A line about the tokenizer for a person to read.
+    public var summary: String { "SentencePiece, \(vocabularySize) tokens, legacy \(configuration.legacy)" }
+
+    /// The ids of a prompt, with BOS and EOS as the settings say unless told otherwise. Added tokens are cut out of the
+    /// template's text only.
+    public func encode(_ prompt: PromptText, addingSpecialTokens: Bool = true) -> [Int] {
+        let ids = configuration.legacy || prompt.isEmpty ? legacyIDs(of: prompt) : currentIDs(of: prompt)
         guard addingSpecialTokens else { return ids }
         return (configuration.addBosToken ? [bosID].compactMap { $0 } : []) + ids
             + (configuration.addEosToken ? [eosID].compactMap { $0 } : [])
     }
 
-    /// The text of `ids`; special ones are left out unless told otherwise.
-    ///
-    /// - Throws: `TokenizationError.unknownID` for an id outside the vocabulary.
-    public func decode(
-        _ ids: some Sequence<Int>, skippingSpecialTokens: Bool = true
-    ) throws(TokenizationError) -> String {
-        try surfaces(skippingSpecialTokens: skippingSpecialTokens).decode(ids)
+    /// The id of the special token that is written as `text`; nil when there is none.
+    public func controlID(of text: String) -> Int? {
+        configuration.addedTokens.first { specialIDs.contains($0.key) && $0.value.content.hasSameScalars(text) }?.key
     }
 
     /// A decoder that takes ids one at a time, for showing an answer while it is made.
@@ -101,8 +104,8 @@ public struct LlamaTokenizer: Sendable {
     }
 
     /// Every segment between special tokens as a text of its own, with its own leading space.
-    private func legacyIDs(of text: String) -> [Int] {
-        addedTokens.split(text).flatMap { part in
+    private func legacyIDs(of prompt: PromptText) -> [Int] {
+        addedTokens.split(prompt).flatMap { part in
             switch part {
             case .token(let id): [id]
             case .text(let text): sentencePiece.encode(text)
@@ -111,8 +114,10 @@ public struct LlamaTokenizer: Sendable {
     }
 
     /// One leading space for the whole text; segments after special tokens stand as they are.
-    private func currentIDs(of text: String) -> [Int] {
-        let parts = addedTokens.split("\u{2581}" + text.replacingScalar("\u{2581}", with: " "))
+    private func currentIDs(of prompt: PromptText) -> [Int] {
+        var prefixed = PromptText(template: "\u{2581}")
+        prompt.map { $0.replacingScalar("\u{2581}", with: " ") }.parts.forEach { prefixed.append($0) }
+        let parts = addedTokens.split(prefixed)
         if case .text("\u{2581}") = parts.first, parts.count > 1, case .token(let id) = parts[1],
             specialIDs.contains(id)
         {

@@ -18,8 +18,10 @@ struct PieceTable: Sendable {
     init() { slots = Array(repeating: -1, count: 1024) }
 
     /// Adds `text`; false when it was there already.
-    mutating func insert(_ text: String, id: Int) -> Bool {
-        let key = Array(text.utf8)
+    mutating func insert(_ text: String, id: Int) -> Bool { insert(Array(text.utf8), id: id) }
+
+    /// Adds `key`; false when it was there already.
+    mutating func insert(_ key: [UInt8], id: Int) -> Bool {
         let slot = slot(for: key, 0..<key.count)
         guard slots[slot] < 0 else { return false }
         slots[slot] = Int32(entries.count)

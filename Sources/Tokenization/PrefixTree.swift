@@ -27,12 +27,14 @@ struct PrefixTree: Sendable {
         }
     }
 
-    /// The length of the longest entry that `text` holds at `position`; 0 when none does. O(longest entry).
-    func longestMatch(in text: [UInt8], at position: Int) -> Int {
+    /// The length of the longest entry that `text` holds at `position`, ending no later than `end`; 0 when none does.
+    /// O(longest entry).
+    func longestMatch(in text: [UInt8], at position: Int, end: Int? = nil) -> Int {
+        let end = end ?? text.count
         var node = 0
         var longest = 0
         var index = position
-        while index < text.count, let child = children[UInt64(node) << 8 | UInt64(text[index])] {
+        while index < end, let child = children[UInt64(node) << 8 | UInt64(text[index])] {
             node = child
             index += 1
             if isEntry[node] { longest = index - position }

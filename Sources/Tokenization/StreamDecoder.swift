@@ -8,10 +8,13 @@
 ///     print(decoder.finish())
 public struct StreamDecoder: Sendable {
     private let surfaces: SurfaceTable
-    private var assembler = UTF8Assembler()
+    private var assembler: UTF8Assembler
     private var isAtStart = true
 
-    init(_ surfaces: SurfaceTable) { self.surfaces = surfaces }
+    init(_ surfaces: SurfaceTable) {
+        self.surfaces = surfaces
+        assembler = UTF8Assembler(joinsBrokenCharacters: surfaces.joinsBrokenCharacters)
+    }
 
     /// Takes the next id and returns the text that is certain by now, perhaps none.
     ///
@@ -21,6 +24,9 @@ public struct StreamDecoder: Sendable {
         case .byte(let byte):
             isAtStart = false
             return assembler.append(byte)
+        case .bytes(let bytes):
+            isAtStart = isAtStart && bytes.isEmpty
+            return assembler.append(bytes)
         case .hidden:
             return assembler.finish()
         case .literal(let text):
@@ -51,6 +57,8 @@ struct SurfaceTable: Sendable {
         case hidden
         /// A byte of a character.
         case byte(UInt8)
+        /// Bytes of a text, which need not be whole characters.
+        case bytes([UInt8])
         /// Text whose leading space belongs to the dummy prefix at the start.
         case piece(String)
         /// Text that stands as it is.
@@ -67,6 +75,8 @@ struct SurfaceTable: Sendable {
     var stripsEveryLeadingSpace: Bool
     /// Whether text after an added token starts with a dummy prefix of its own.
     var stripsAfterLiteral = false
+    /// Whether the beginning of a character that does not go on is one U+FFFD rather than one for every byte.
+    var joinsBrokenCharacters = false
 
     /// The number of ids, from 0 to the highest known one.
     var count: Int { max(surfaces.count, (overrides.keys.max() ?? -1) + 1) }

@@ -1,9 +1,13 @@
 /// Turns bytes that arrive in pieces into characters, never handing out half of one.
 ///
-/// A byte that cannot belong to any valid character becomes one U+FFFD, as SentencePiece decodes byte pieces. (Python's
-/// `bytes.decode(errors: "replace")` and Swift's `String(decoding:)` join some such bytes into a single U+FFFD.)
+/// A byte that cannot belong to any valid character becomes one U+FFFD, as SentencePiece decodes byte pieces. With
+/// `joinsBrokenCharacters`, the beginning of a character that does not go on is a single U+FFFD however many bytes it
+/// has, as byte-level tokenizers, Python's `bytes.decode(errors: "replace")` and Unicode's recommendation have it.
 struct UTF8Assembler: Sendable {
     private var pending: [UInt8] = []
+    private let joinsBrokenCharacters: Bool
+
+    init(joinsBrokenCharacters: Bool = false) { self.joinsBrokenCharacters = joinsBrokenCharacters }
 
     /// Whether no byte is held back.
     var isEmpty: Bool { pending.isEmpty }
@@ -24,7 +28,13 @@ struct UTF8Assembler: Sendable {
         return drain(isFinal: false)
     }
 
-    /// Returns what was held back, every byte of it as U+FFFD.
+    /// Takes more bytes and returns the text that is certain by now, perhaps none.
+    mutating func append(_ bytes: [UInt8]) -> String {
+        pending += bytes
+        return drain(isFinal: false)
+    }
+
+    /// Returns what was held back, as U+FFFD.
     mutating func finish() -> String { drain(isFinal: true) }
 
     private mutating func drain(isFinal: Bool) -> String {
@@ -39,7 +49,7 @@ struct UTF8Assembler: Sendable {
                 return text  // the start of a character: wait for the rest
             } else {
                 text += "\u{FFFD}"
-                pending.removeFirst()
+                pending.removeFirst(joinsBrokenCharacters ? max(1, valid) : 1)
             }
         }
         return text
