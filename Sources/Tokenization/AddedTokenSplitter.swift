@@ -94,6 +94,14 @@ struct AddedTokenSplitter: Sendable {
 struct ExactDictionary<Value> {
     private var values: [[UInt8]: Value] = [:]
 
+    /// An empty dictionary.
+    init() {}
+
+    /// A dictionary of pairs, of which the first with a key counts.
+    init(_ pairs: [(String, Value)]) {
+        for (key, value) in pairs where values[Array(key.utf8)] == nil { values[Array(key.utf8)] = value }
+    }
+
     subscript(key: String) -> Value? {
         get { values[Array(key.utf8)] }
         set { values[Array(key.utf8)] = newValue }

@@ -27,6 +27,7 @@ public struct ByteLevelBPETokenizer: Tokenizer {
     private let addsSpacePrefix: Bool
     private let ignoresMerges: Bool
     private let normalizesText: Bool
+    private let joinsAcrossMissingBytes: Bool
     /// All literal tokens, for the template's text.
     private let literalTokens: AddedTokenSplitter
     /// Literal tokens that are no control tokens, for text that somebody wrote.
@@ -58,6 +59,7 @@ public struct ByteLevelBPETokenizer: Tokenizer {
         addsSpacePrefix = plain.addsSpacePrefix ?? false
         ignoresMerges = plain.ignoresMerges ?? (preTokenizer == .llama3)
         normalizesText = plain.normalizesText ?? (preTokenizer == .qwen2)
+        joinsAcrossMissingBytes = plain.joinsAcrossMissingBytes
 
         var literal: [Int: AddedToken] = [:]
         var control = ExactDictionary<Int>()
@@ -131,7 +133,9 @@ public struct ByteLevelBPETokenizer: Tokenizer {
                 return
             }
             for index in stretch {
-                merger.append(start: index, count: 1, id: vocabulary.byteIDs[Int(bytes[index])])
+                let id = vocabulary.byteIDs[Int(bytes[index])]
+                if id < 0, joinsAcrossMissingBytes { continue }
+                merger.append(start: index, count: 1, id: id)
             }
             merger.run { if $0.id >= 0 { ids.append(Int($0.id)) } }
         }

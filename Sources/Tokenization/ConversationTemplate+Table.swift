@@ -1,5 +1,5 @@
 extension ConversationTemplate {
-    /// Every known template.
+    /// LLaVA's templates.
     ///
     /// Upstream's `default` and `v0` also carry two example messages, which its own training and evaluation code removes;
     /// they are left out here.
@@ -74,7 +74,8 @@ extension ConversationTemplate {
     private static func chatML(_ name: String, _ system: String) -> Self {
         Self(
             name: name, system: system, userRole: "<|im_start|>user\n", assistantRole: "<|im_start|>assistant\n",
-            style: .mpt, separator: "<|im_end|>", secondSeparator: nil, version: "mpt")
+            style: .mpt, separator: "<|im_end|>", secondSeparator: nil, version: "mpt",
+            systemRole: "<|im_start|>system\n")
     }
 
     private static func plain(_ name: String) -> Self {

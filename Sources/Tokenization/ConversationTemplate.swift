@@ -1,6 +1,7 @@
 /// How a conversation is written out for a model: system text, role names and separators.
 ///
-/// The values and names are those of LLaVA's `conv_templates`, on which released checkpoints were trained.
+/// The values and names are those of LLaVA's `conv_templates`, on which released checkpoints were trained, and a few
+/// families of chat models besides, which are recognised by the template that comes with the model.
 /// Source: haotian-liu/LLaVA v1.2.2, `llava/conversation.py`; MQT-LLaVA and p-MoD use the same table.
 public struct ConversationTemplate: Sendable, Equatable {
     /// How messages are joined.
@@ -13,13 +14,15 @@ public struct ConversationTemplate: Sendable, Equatable {
         case mpt = "MPT"
         /// `[INST] message [/INST] reply`, the system text inside the first message.
         case llama2 = "LLAMA_2"
+        /// As `mpt`, with white space around messages left out.
+        case llama3 = "LLAMA_3"
         /// Messages alone, for captions.
         case plain = "PLAIN"
     }
 
     /// The name a person chooses the template by.
     public let name: String
-    /// What stands before the first message.
+    /// What stands before the first message, with its markers; empty for a template without words of its own.
     public let system: String
     /// The name of the one who asks.
     public let userRole: String
@@ -33,12 +36,17 @@ public struct ConversationTemplate: Sendable, Equatable {
     public let secondSeparator: String?
     /// The upstream version string, which decides how training labels are masked.
     public let version: String
+    /// The markers in front of another system message.
+    public var systemRole = ""
+    /// What begins every prompt, a system message or not.
+    public var opening = ""
 
     /// The text that ends a reply, on which generation stops besides the EOS id; nil where the style has none.
     public var stopText: String? {
         switch style {
         case .two, .llama2: secondSeparator
-        case .single, .mpt, .plain: separator.isEmpty ? nil : separator
+        case .single, .plain: separator.isEmpty ? nil : separator
+        case .mpt, .llama3: separator.isEmpty ? nil : separator.strippedAtEnd()  // the line break is not generated
         }
     }
 
@@ -49,8 +57,8 @@ public struct ConversationTemplate: Sendable, Equatable {
     ///
     /// - Throws: `TokenizationError.unknownTemplate`, which lists the known names.
     public static func named(_ name: String) throws(TokenizationError) -> ConversationTemplate {
-        guard let template = all.first(where: { $0.name == name }) else {
-            throw .unknownTemplate(name: name, known: all.map(\.name))
+        guard let template = (all + families).first(where: { $0.name == name }) else {
+            throw .unknownTemplate(name: name, known: (all + families).map(\.name))
         }
         return template
     }

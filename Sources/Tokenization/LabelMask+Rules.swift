@@ -38,7 +38,7 @@ extension LabelMask {
                     let later = stride(from: 3, to: parts.count, by: 2).map { parts[$0..<min($0 + 2, parts.count)] }
                     return ([parts.prefix(3)] + later).map { $0.joined(separator: separator) }
                 })
-        case .single, .plain:
+        case .single, .plain, .llama3:
             throw .invalidTrainingSample(
                 template: template.name, turn: 0,
                 problem: "samples are masked for the styles TWO, LLAMA_2, MPT and PLAIN, not \(template.style.rawValue)"

@@ -45,6 +45,9 @@ public struct PlainVocabulary: Sendable, Equatable {
     /// Whether text is brought to Unicode's form C first; nil takes the habit of the pre-tokeniser: yes for Qwen 2, which
     /// was trained so (llama.cpp leaves it out), else no.
     public var normalizesText: Bool?
+    /// Whether the neighbours of a byte that has no token may merge once it is dropped. Hugging Face's tokenizers let them,
+    /// llama.cpp does not; files of either kind are read as their own library reads them.
+    public var joinsAcrossMissingBytes = false
     /// How literal tokens take white space beside them, by id; those not named take none.
     public var addedTokens: [Int: AddedToken] = [:]
     /// Where the values come from, for errors.

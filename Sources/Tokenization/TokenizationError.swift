@@ -16,6 +16,8 @@ public enum TokenizationError: Error, Equatable, Sendable {
     case unknownID(Int, vocabularySize: Int)
     /// No conversation template has this name.
     case unknownTemplate(name: String, known: [String])
+    /// A model's chat template is of no family that is known here.
+    case unknownChatTemplate(known: [String])
     /// A conversation has no rendering in its template.
     case unrenderableConversation(template: String, message: Int, problem: String)
     /// A training sample cannot be turned into ids and labels.
@@ -31,12 +33,12 @@ extension TokenizationError: CustomStringConvertible {
         case .missingTokenizer(let directory, let lookedFor, let hasTokenizerJSON):
             "no tokenizer in \(directory): looked for \(lookedFor.joined(separator: ", ")). "
                 + (hasTokenizerJSON
-                    ? "It holds tokenizer.json, which is not read yet: put the original tokenizer.model beside it."
+                    ? "Its tokenizer.json is of another kind: put the original tokenizer.model beside it."
                     : "Copy the tokenizer.model of the checkpoint's language model there.")
         case .damagedModel(let file, let field, let offset, let problem):
             "\(file): damaged at byte \(offset), in \(field): \(problem). Fetch the file again."
         case .unsupportedModel(let file, let field, let found, let supported):
-            "\(file): \(field) is \(found); supported: \(supported). Use a LLaMA-style SentencePiece BPE model."
+            "\(file): \(field) is \(found); supported: \(supported). Use a LLaMA-style SentencePiece BPE model, or byte-level BPE."
         case .invalidVocabulary(let file, let problem):
             "\(file): unusable vocabulary: \(problem). Fetch the file again or train the tokenizer anew."
         case .invalidConfiguration(let file, let key, let problem):
@@ -46,6 +48,9 @@ extension TokenizationError: CustomStringConvertible {
                 + "Check that tokenizer and model belong together."
         case .unknownTemplate(let name, let known):
             "no conversation template is named \"\(name)\"; known: \(known.joined(separator: ", ")). Choose one of these."
+        case .unknownChatTemplate(let known):
+            "the model's chat template is of no known family (\(known.joined(separator: ", "))), and templates are not "
+                + "executed. Name a conversation template if you know which one the model was trained with."
         case .unrenderableConversation(let template, let message, let problem):
             "template \(template) cannot render message \(message + 1): \(problem)."
         case .invalidTrainingSample(let template, let turn, let problem):

@@ -66,7 +66,7 @@ struct LlamaTokenizerTests {
         ) { try LlamaTokenizer(directory: directory) }
         try Data("{}".utf8).write(to: directory.appending(path: "tokenizer.json"))
         let error = #expect(throws: TokenizationError.self) { try LlamaTokenizer(directory: directory) }
-        #expect(error?.description.contains("tokenizer.json, which is not read yet") == true)
+        #expect(error?.description.contains("tokenizer.json is of another kind") == true)
     }
 }
 

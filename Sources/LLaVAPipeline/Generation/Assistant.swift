@@ -7,7 +7,7 @@ public struct Assistant: Sendable {
     /// The model.
     public let model: LLaVAModel
     /// Between text and token ids.
-    public let tokenizer: LlamaTokenizer
+    public let tokenizer: any Tokenizer
     /// How conversations are written out, and why so.
     public let template: ConversationTemplate.Choice
 
@@ -15,15 +15,8 @@ public struct Assistant: Sendable {
     /// - Parameter templateName: a template's name; nil takes the one config.json names, or goes by the model's name.
     /// - Throws: `TokenizationError` if the tokenizer or the template is missing or damaged.
     public init(_ model: LLaVAModel, templateName: String? = nil) throws {
-        self.model = model
-        tokenizer = try LlamaTokenizer(directory: URL(filePath: model.path))
-        guard tokenizer.vocabularySize <= model.config.llama.vocabSize else {
-            throw LLaVAError.malformed(
-                path: model.path,
-                reason:
-                    "the tokenizer has \(tokenizer.vocabularySize) tokens, the decoder \(model.config.llama.vocabSize); does tokenizer.model belong to these weights?"
-            )
-        }
+        let tokenizer = try TokenizerDirectory.tokenizer(in: URL(filePath: model.path))
+        let template: ConversationTemplate.Choice
         if templateName == nil, let configured = model.config.conversationTemplate {
             template = ConversationTemplate.Choice(
                 template: try .named(configured), reason: "config.json names it (conversation_template)")
@@ -31,10 +24,30 @@ public struct Assistant: Sendable {
             template = try ConversationTemplate.choose(
                 named: templateName, modelName: URL(filePath: model.path).standardizedFileURL.lastPathComponent)
         }
+        try self.init(model, tokenizer: tokenizer, template: template)
+    }
+
+    /// An assistant for a loaded model with a tokenizer and a template from elsewhere.
+    /// - Throws: `LLaVAError.malformed` if the tokenizer has more tokens than the decoder.
+    public init(
+        _ model: LLaVAModel, tokenizer: any Tokenizer, template: ConversationTemplate.Choice
+    ) throws {
+        self.model = model
+        self.tokenizer = tokenizer
+        self.template = template
+        guard tokenizer.vocabularySize <= model.config.llama.vocabSize else {
+            throw LLaVAError.malformed(
+                path: model.path,
+                reason: "the tokenizer has \(tokenizer.vocabularySize) tokens, the decoder "
+                    + "\(model.config.llama.vocabSize); does the tokenizer belong to these weights?")
+        }
     }
 
     /// Ids that end an answer.
-    public var endTokens: Set<Int> { model.config.eosTokenIds.union([tokenizer.eosID].compactMap { $0 }) }
+    public var endTokens: Set<Int> {
+        let stop = template.template.stopText.flatMap { tokenizer.controlID(of: $0) }
+        return model.config.eosTokenIds.union([tokenizer.eosID, stop].compactMap { $0 })
+    }
 
     /// A conversation that ends with a question about some images.
     /// - Parameters:
@@ -55,9 +68,9 @@ public struct Assistant: Sendable {
         return conversation
     }
 
-    /// The token ids of a conversation, -200 for each image.
+    /// The token ids of a conversation, -200 for each image; what was said in it never becomes a control token.
     public func ids(of conversation: Conversation) throws -> [Int] {
-        ImagePrompt(try conversation.prompt(), tokenizer: tokenizer).ids
+        ImagePrompt(try conversation.promptText(), tokenizer: tokenizer).ids
     }
 
     /// A decoder of the tokens of one answer.

@@ -143,7 +143,7 @@ struct TraceCommand: ParsableCommand {
             }
         }
         guard let prompt, !prompt.allSatisfy(\.isWhitespace) else { throw LLaVAError.emptyPrompt }
-        let tokenizer = try LlamaTokenizer(directory: URL(filePath: llava.path))
+        let tokenizer = try TokenizerDirectory.tokenizer(in: URL(filePath: llava.path))
         return ImagePrompt(prompt, tokenizer: tokenizer).ids
     }
 }

@@ -132,8 +132,7 @@ struct ModelReport: Encodable {
         }
         do {
             let assistant = try Assistant(model)
-            let legacy = assistant.tokenizer.configuration.legacy
-            tokenizer = "SentencePiece, \(assistant.tokenizer.vocabularySize) tokens, legacy \(legacy)"
+            tokenizer = assistant.tokenizer.summary
             template = "\(assistant.template.template.name): \(assistant.template.reason)"
         } catch {
             tokenizer = "none: \(error)"
