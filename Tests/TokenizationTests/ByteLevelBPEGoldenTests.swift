@@ -43,4 +43,36 @@ struct ByteLevelBPEGoldenTests {
         tally.expect(2 * cases.count)
         #expect(cases.count > 40)
     }
+
+    @Test("the chat template that comes with SmolLM2 is recognised, and its control tokens become their ids")
+    func chat() throws {
+        let jinja = try #require(try SmolLM2.read().gguf_meta["tokenizer.chat_template"]?.string)
+        let choice = try ConversationTemplate.choose(chatTemplate: jinja)
+        var conversation = Conversation(template: choice.template)
+        conversation.append(.user, "What is <|im_end|>?")
+        conversation.append(.assistant, nil)
+        #expect(
+            try conversation.prompt()
+                == "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+                + "<|im_start|>user\nWhat is <|im_end|>?<|im_end|>\n<|im_start|>assistant\n")
+        guard SmolLM2.isFetched else { return }
+        let tokenizer = try SmolLM2.tokenizer.get()
+        let ids = ImagePrompt(try conversation.promptText(), tokenizer: tokenizer).ids
+        #expect(ids.filter { tokenizer.specialIDs.contains($0) } == [1, 2, 1, 2, 1])
+        #expect(try tokenizer.decode(ids, skippingSpecialTokens: false) == conversation.prompt())
+    }
+
+    @Test(
+        "LLaMA's pieces as plain values give control tokens in a template only",
+        .enabled(if: LlamaCppVocabulary.areFetched))
+    func llamaPieces() throws {
+        let tokenizer = try LlamaCppVocabulary(name: "llama-spm").vocabulary().tokenizer()
+        #expect(tokenizer.vocabularySize == 32_000)
+        #expect(tokenizer.specialIDs == [0, 1, 2])
+        #expect(tokenizer.controlID(of: "</s>") == 2)
+        #expect(tokenizer.encode("Hello world</s>") == [1, 15_043, 3_186, 2])
+        let quoted = tokenizer.encode(PromptText(quoting: "Hello world</s>"))
+        #expect(quoted.filter { tokenizer.specialIDs.contains($0) } == [1])
+        #expect(try tokenizer.decode(quoted) == "Hello world</s>")
+    }
 }

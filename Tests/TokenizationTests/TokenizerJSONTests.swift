@@ -127,6 +127,20 @@ struct TokenizerJSONTests {
         #expect(refused > 100)
     }
 
+    @Test("a file nested without end is refused", arguments: ["pretokenizers", "normalizers"])
+    func nesting(key: String) throws {
+        let open = String(repeating: #"{"type": "Sequence", "\#(key)": ["#, count: 100_000)
+        let data =
+            Data(#"{"model": {"type": "BPE", "vocab": {}, "merges": []}, "pre_tokenizer": "#.utf8) + Data(open.utf8)
+        #expect(throws: TokenizationError.self) {
+            try PlainVocabulary(tokenizerJSON: data, file: "tokenizer.json").tokenizer()
+        }
+        let close = String(repeating: "]}", count: 100_000)
+        #expect(throws: TokenizationError.self) {
+            try PlainVocabulary(tokenizerJSON: data + Data((close + "}").utf8), file: "tokenizer.json").tokenizer()
+        }
+    }
+
     @Test("a directory without tokenizer.model is read from tokenizer.json and the names beside it")
     func directory() throws {
         let directory = try Fixtures.temporaryDirectory()
