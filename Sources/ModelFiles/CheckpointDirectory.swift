@@ -5,8 +5,8 @@ public import Tensors
 ///
 /// Of several kinds of weights in a directory the first in this order is read: `model.safetensors.index.json`,
 /// `model.safetensors`, `pytorch_model.bin.index.json`, `pytorch_model.bin`, shards without an index
-/// (`model-*-of-*.safetensors`, then `pytorch_model-*.bin`), and last adapters (`query_abstractor` and `mm_projector`,
-/// each as `.safetensors` or `.bin`). `files` says what was read and what was not.
+/// (`model-*-of-*.safetensors`, then `pytorch_model-*.bin`), adapters (`query_abstractor` and `mm_projector`, each as
+/// `.safetensors` or `.bin`), and last the only GGUF or ONNX file, as if it had been given itself. `files` says what was read and what was not.
 public struct CheckpointDirectory: Sendable {
     /// A file of weights that was found.
     public struct File: Sendable, Equatable {
@@ -32,6 +32,8 @@ public struct CheckpointDirectory: Sendable {
 
     /// The directory, or the file of weights, as given.
     public let path: String
+    /// The directory, or the one that the file of weights lies in.
+    public let directory: URL
     /// `config.json`; an empty object if a single file of weights was given and no `config.json` lies beside it.
     public let config: JSONValue
     /// The bytes of `config.json`; `{}` if there is none.
@@ -74,6 +76,10 @@ public struct CheckpointDirectory: Sendable {
         func path(_ name: String) -> String { URL(filePath: directory).appending(path: name).path }
 
         let search = try WeightsSearch(directory: directory, entries: entries)
+        if search.isSelfContained {
+            try self.init(file: path(search.files[0]))
+            return
+        }
         guard entries.contains("config.json") else {
             throw CheckpointError.missingConfiguration(directory: directory, found: entries)
         }
@@ -105,7 +111,9 @@ public struct CheckpointDirectory: Sendable {
                     byteCount: (attributes?[.size] as? NSNumber)?.intValue ?? 0, tensorCount: 0,
                     use: .ignored("\(search.chosen) comes first")))
         }
-        try self.init(path: directory, configPath: path("config.json"), tensors: tensors, files: files)
+        try self.init(
+            path: directory, directory: URL(filePath: directory), configPath: path("config.json"), tensors: tensors,
+            files: files)
     }
 
     private init(file path: String) throws {
@@ -114,7 +122,8 @@ public struct CheckpointDirectory: Sendable {
         let configPath = url.deletingLastPathComponent().appending(path: "config.json").path
         let hasConfig = file.gguf == nil && FileManager.default.fileExists(atPath: configPath)
         try self.init(
-            path: path, configPath: hasConfig ? configPath : nil, tensors: file.tensors, gguf: file.gguf,
+            path: path, directory: url.deletingLastPathComponent(), configPath: hasConfig ? configPath : nil,
+            tensors: file.tensors, gguf: file.gguf,
             files: [
                 File(
                     name: url.lastPathComponent, format: file.format, byteCount: file.byteCount,
@@ -123,20 +132,19 @@ public struct CheckpointDirectory: Sendable {
     }
 
     private init(
-        path: String, configPath: String?, tensors: [String: Tensor], gguf: GGUFFile? = nil, files: [File]
+        path: String, directory: URL, configPath: String?, tensors: [String: Tensor], gguf: GGUFFile? = nil,
+        files: [File]
     ) throws {
         guard !tensors.isEmpty else {
-            let directory = URL(filePath: path)
             throw CheckpointError.noTensors(
-                files: files.filter { $0.use == .loaded }.map {
-                    $0.name == directory.lastPathComponent ? path : directory.appending(path: $0.name).path
-                })
+                files: files.filter { $0.use == .loaded }.map { directory.appending(path: $0.name).path })
         }
         let (config, data) = try configPath.map(JSONFile.read) ?? (.object([:]), Data("{}".utf8))
         if let configPath, config.object == nil {
             throw CheckpointError.unexpectedValue(file: configPath, key: "", expected: "an object", got: config.kind)
         }
         self.path = path
+        self.directory = directory
         self.config = config
         self.configData = data
         self.configPath = configPath

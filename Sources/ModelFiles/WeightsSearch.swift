@@ -6,8 +6,11 @@ struct WeightsSearch {
     static let names = [
         "model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin",
         "model-*-of-*.safetensors", "pytorch_model-*.bin", "query_abstractor.safetensors", "query_abstractor.bin",
-        "mm_projector.safetensors", "mm_projector.bin",
+        "mm_projector.safetensors", "mm_projector.bin", "*.gguf", "*.onnx",
     ]
+
+    /// Whether the weights are one file that says itself what model they are of.
+    var isSelfContained: Bool { chosen == "*.gguf" || chosen == "*.onnx" }
 
     /// Names of the files to read, in order.
     var files: [String]
@@ -36,6 +39,12 @@ struct WeightsSearch {
                 let shards = try ShardIndex(path: path(name))
                 files = shards.files
                 index = shards
+            } else if name.hasPrefix("*") {
+                guard matches.count == 1 else {
+                    throw CheckpointError.unreadable(
+                        path: directory, reason: "it holds \(matches.joined(separator: ", ")); name one of them")
+                }
+                files = matches
             } else if name.contains("*") {
                 files = try Self.complete(matches, directory: directory)
             } else if Self.isAdapter(name) {

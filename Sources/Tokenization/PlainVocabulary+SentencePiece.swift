@@ -42,3 +42,26 @@ extension LlamaTokenizer {
         self.init(sentencePiece, configuration: configuration)
     }
 }
+
+extension PlainVocabulary {
+    /// The vocabulary of a LLaMA tokenizer: its pieces, then its added tokens, as llama.cpp's converter lists them.
+    public init(_ tokenizer: LlamaTokenizer) {
+        let (model, configuration) = (tokenizer.sentencePiece.model, tokenizer.configuration)
+        self.init(model: "llama", tokens: model.pieces.map(\.text), source: model.file)
+        types = model.pieces.map(\.kind.rawValue)
+        scores = model.pieces.map(\.score)
+        for id in tokens.count..<max(tokens.count, tokenizer.vocabularySize) {
+            let token = configuration.addedTokens[id]
+            let kind: SentencePieceModel.Kind =
+                token == nil ? .unused : tokenizer.specialIDs.contains(id) ? .control : .userDefined
+            tokens.append(token?.content ?? "[PAD\(id)]")
+            types.append(kind.rawValue)
+            scores.append(-1000)
+        }
+        (bosID, eosID) = (tokenizer.bosID, tokenizer.eosID)
+        (unknownID, paddingID) = (tokenizer.unkID, tokenizer.padID)
+        (addsBOS, addsEOS) = (configuration.addBosToken, configuration.addEosToken)
+        addsSpacePrefix = model.addDummyPrefix
+        isLegacy = configuration.legacy
+    }
+}

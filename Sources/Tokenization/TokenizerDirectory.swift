@@ -6,21 +6,33 @@ public enum TokenizerDirectory {
     ///
     /// - Throws: `TokenizationError.missingTokenizer` when there is neither, and whatever reading them throws.
     public static func tokenizer(in directory: URL) throws(TokenizationError) -> any Tokenizer {
-        let json = directory.appending(path: "tokenizer.json")
-        let names = ["tokenizer.model", "tokenizer.json"]
-        let isThere = names.map { name in
-            FileManager.default.fileExists(atPath: directory.appending(path: name).path(percentEncoded: false))
-        }
-        if isThere[0] { return try LlamaTokenizer(directory: directory) }
-        guard isThere[1] else {
+        if isThere("tokenizer.model", in: directory) { return try LlamaTokenizer(directory: directory) }
+        return try jsonVocabulary(in: directory).tokenizer()
+    }
+
+    /// The vocabulary of that tokenizer as plain values, for writing it into a file of another format.
+    ///
+    /// - Throws: what `tokenizer(in:)` throws.
+    public static func vocabulary(in directory: URL) throws(TokenizationError) -> PlainVocabulary {
+        isThere("tokenizer.model", in: directory)
+            ? PlainVocabulary(try LlamaTokenizer(directory: directory)) : try jsonVocabulary(in: directory)
+    }
+
+    private static func isThere(_ name: String, in directory: URL) -> Bool {
+        FileManager.default.fileExists(atPath: directory.appending(path: name).path(percentEncoded: false))
+    }
+
+    private static func jsonVocabulary(in directory: URL) throws(TokenizationError) -> PlainVocabulary {
+        guard isThere("tokenizer.json", in: directory) else {
             throw .missingTokenizer(
-                directory: directory.path(percentEncoded: false), lookedFor: names, hasTokenizerJSON: false)
+                directory: directory.path(percentEncoded: false), lookedFor: ["tokenizer.model", "tokenizer.json"],
+                hasTokenizerJSON: false)
         }
-        var vocabulary = try PlainVocabulary(tokenizerJSON: json)
+        var vocabulary = try PlainVocabulary(tokenizerJSON: directory.appending(path: "tokenizer.json"))
         if let config = try JSONObject(directory.appending(path: "tokenizer_config.json")) {
             try vocabulary.apply(config)
         }
-        return try vocabulary.tokenizer()
+        return vocabulary
     }
 
     /// The Jinja text of the chat template in `directory`, from `chat_template.jinja` or `tokenizer_config.json`; nil when

@@ -17,7 +17,10 @@ struct VLMCommand: ParsableCommand {
               vlm chat --model DIR
               vlm inspect DIR
             """,
-        subcommands: [AskCommand.self, ChatCommand.self, InspectCommand.self, TraceCommand.self])
+        subcommands: [
+            AskCommand.self, ChatCommand.self, InspectCommand.self, TraceCommand.self, AssembleCommand.self,
+            ConvertCommand.self,
+        ])
 
     static func main() {
         do {

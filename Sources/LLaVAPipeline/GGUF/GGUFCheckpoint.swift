@@ -134,7 +134,7 @@ extension GGUFCheckpoint {
         .unexpectedValue(file: file.path, key: key, expected: expected, got: got)
     }
 
-    private static func value<Value>(
+    static func value<Value>(
         _ key: String, in file: GGUFFile, _ expected: String, _ read: (GGUFValue) -> Value?
     ) throws -> Value {
         guard let value = file.metadata[key].flatMap(read) else {

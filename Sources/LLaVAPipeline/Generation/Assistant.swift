@@ -1,5 +1,6 @@
 import Foundation
 import LanguageDecoder
+import ModelFiles
 public import Tokenization
 
 /// A model together with the words it speaks: its tokenizer and its conversation template.
@@ -11,20 +12,31 @@ public struct Assistant: Sendable {
     /// How conversations are written out, and why so.
     public let template: ConversationTemplate.Choice
 
-    /// An assistant for a loaded model, whose tokenizer lies beside the weights.
-    /// - Parameter templateName: a template's name; nil takes the one config.json names, or goes by the model's name.
-    /// - Throws: `TokenizationError` if the tokenizer or the template is missing or damaged.
+    /// An assistant for a loaded model with the tokenizer of its checkpoint.
+    ///
+    /// The template is the one asked for, or the one that config.json names; for a checkpoint of LLaVA's original code
+    /// upstream's rule about its name decides, for others the chat template they bring along.
+    /// - Parameter templateName: a template's name; nil to choose.
+    /// - Throws: `TokenizationError` if the tokenizer or the template is missing, damaged or of an unknown kind;
+    ///   `LLaVAError.missingChatTemplate` if nothing says which template is right.
     public init(_ model: LLaVAModel, templateName: String? = nil) throws {
-        let tokenizer = try TokenizerDirectory.tokenizer(in: URL(filePath: model.path))
-        let template: ConversationTemplate.Choice
-        if templateName == nil, let configured = model.config.conversationTemplate {
-            template = ConversationTemplate.Choice(
+        let words = try TokenizerFiles(model.tokenizerLocation)
+        try self.init(model, tokenizer: words.tokenizer, template: Self.template(model, words, named: templateName))
+    }
+
+    private static func template(
+        _ model: LLaVAModel, _ words: TokenizerFiles, named name: String?
+    ) throws -> ConversationTemplate.Choice {
+        if name == nil, let configured = model.config.conversationTemplate {
+            return ConversationTemplate.Choice(
                 template: try .named(configured), reason: "config.json names it (conversation_template)")
-        } else {
-            template = try ConversationTemplate.choose(
-                named: templateName, modelName: URL(filePath: model.path).standardizedFileURL.lastPathComponent)
         }
-        try self.init(model, tokenizer: tokenizer, template: template)
+        if case .llava = model.layout {
+            return try ConversationTemplate.choose(
+                named: name, modelName: URL(filePath: model.path).standardizedFileURL.lastPathComponent)
+        }
+        if name == nil, words.chatTemplate == nil { throw LLaVAError.missingChatTemplate(checkpoint: model.path) }
+        return try ConversationTemplate.choose(named: name, chatTemplate: words.chatTemplate ?? "")
     }
 
     /// An assistant for a loaded model with a tokenizer and a template from elsewhere.

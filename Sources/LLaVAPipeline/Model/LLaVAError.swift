@@ -24,8 +24,10 @@ public enum LLaVAError: Error, Equatable, CustomStringConvertible {
     case tooLong(tokens: Int, limit: Int)
     /// The prompt led to logits that are not numbers.
     case notFinite
-    /// A model without a tokenizer was asked in words.
-    case missingTokenizer(checkpoint: String)
+    /// A file of an assembled model is another than the one it was assembled from.
+    case changedPart(path: String, expected: String, got: String)
+    /// Nothing says how conversations with a model are written out.
+    case missingChatTemplate(checkpoint: String)
 
     /// What went wrong, and what to do next.
     public var description: String {
@@ -54,8 +56,10 @@ public enum LLaVAError: Error, Equatable, CustomStringConvertible {
             "the sequence would be \(tokens) tokens long, the model was made for \(limit) (max_position_embeddings); ask for fewer visual tokens, a shorter question or a shorter answer"
         case .notFinite:
             "the model's logits are not numbers (NaN or infinity): its weights are damaged or overflow; fetch the checkpoint again"
-        case .missingTokenizer(let checkpoint):
-            "\(checkpoint) has no tokenizer.model, so questions in words cannot be read; add the file, or use --ids with vlm trace"
+        case .changedPart(let path, let expected, let got):
+            "\(path) is not the file this model was assembled from: expected \(expected), got \(got); restore it, or assemble the model anew with vlm assemble"
+        case .missingChatTemplate(let checkpoint):
+            "\(checkpoint) does not say how conversations are written out (it has no chat template); name the template the model was trained with, for example --template chatml"
         }
     }
 }

@@ -13,11 +13,15 @@ extension LLaVAModel {
     /// What is expanded beyond the files: norms, biases and position tables to float32, the patch filters to float32 in
     /// the kernel's order, and the attention table of a query transformer.
     /// - Parameter path: a directory in the original LLaVA layout, of a LLaMA decoder, or a file of weights in it;
-    ///   or a GGUF file of a LLaMA decoder, which gives a text-only model.
+    ///   a GGUF file of a LLaMA decoder, which gives a text-only model; or a directory with the `model.json` of an
+    ///   assembled model.
     /// - Throws: `CheckpointError`, `WeightError` with everything that is missing, `LLaVAError`, or the error of a
     ///   configuration.
     public static func load(from path: String, options: LoadOptions = LoadOptions()) throws -> LLaVAModel {
-        let checkpoint = try CheckpointFiles(path: path, options: options)
+        let assembled = try AssembledModel.find(at: path)
+        let (decoderPath, options) =
+            try assembled.map { try $0.model.loading(in: $0.directory, options) } ?? (path, options)
+        let checkpoint = try CheckpointFiles(path: decoderPath, options: options)
         if case .convertedLLaVA = checkpoint.directory.layout {
             throw LLaVAError.malformed(path: path, reason: "\(checkpoint.directory.layout)")
         }
@@ -40,8 +44,8 @@ extension LLaVAModel {
         try reader.finish(source: path)
         try checkUse(of: options, checkpoint, reader, hasTower: vision != nil)
         return LLaVAModel(
-            config: config, path: path, layoutDescription: "\(checkpoint.directory.layout)", vision: vision,
-            decoder: decoder)
+            config: config, path: path, layout: checkpoint.directory.layout,
+            tokenizerLocation: try TokenizerFiles.Location(of: checkpoint.directory), vision: vision, decoder: decoder)
     }
 
     /// Throws if a directory or file the caller gave has had no effect.
@@ -120,10 +124,8 @@ extension LLaVAModel.Vision {
         towerDirectory: String?
     ) throws {
         let files = try VisionTowerFiles(of: checkpoint.directory, named: towerName, in: towerDirectory)
-        try files.weights.require(files.config.clipAnchors, source: files.source)
-        tower = VisionTransformer(clip: files.config, files.weights)
-        try files.weights.finish(source: files.source)
-        hiddenStateIndex = try files.config.hiddenStateIndex(selectLayer: config.mmVisionSelectLayer)
+        tower = files.tower
+        hiddenStateIndex = try tower.config.hiddenStateIndex(selectLayer: config.mmVisionSelectLayer)
         guard let selection = FeatureSelection(rawValue: config.mmVisionSelectFeature) else {
             throw LLaVAError.unsupported(
                 key: "mm_vision_select_feature", value: config.mmVisionSelectFeature, supported: "patch or cls_patch")
@@ -132,7 +134,8 @@ extension LLaVAModel.Vision {
         imageProcessor = files.processor
         imageProcessing = try ImageProcessing(
             configuration: Array(checkpoint.configData), file: checkpoint.configPath)
-        connector = try VisualConnector(config, checkpoint, reader, tower: files.config, selection)
+        let grid = imageProcessor.patchGrid(of: tower)
+        connector = try VisualConnector(config, checkpoint, reader, tower: tower.config, grid, selection)
         imageNewline = try Self.newline(config, reader, imageProcessing, connector)
     }
 
@@ -161,7 +164,7 @@ private let attentionTableLimit = 1 << 27
 extension VisualConnector {
     fileprivate init(
         _ config: LLaVAConfig, _ checkpoint: CheckpointFiles, _ reader: WeightReader, tower: VisionTransformerConfig,
-        _ selection: FeatureSelection
+        _ grid: PatchGrid, _ selection: FeatureSelection
     ) throws {
         guard let type = config.queryAbstractorType else {
             self = .projector(
@@ -196,16 +199,15 @@ extension VisualConnector {
                 key: "num_visual_tokens", value: "\(standard)",
                 supported: "1...\(queries), as many as the checkpoint has queries")
         }
-        guard heads * queries * tower.patchCount <= attentionTableLimit else {
+        guard heads * queries * grid.count <= attentionTableLimit else {
             throw LLaVAError.unsupported(
                 key: "query_abstractor_num_heads",
-                value: "\(heads) for \(queries) queries and \(tower.patchCount) patches",
+                value: "\(heads) for \(queries) queries and \(grid.count) patches",
                 supported: "at most \(attentionTableLimit) attention weights")
         }
         let transformer = QueryTransformer(
             weights, maximumTokens: queries, featureSize: tower.hiddenSize,
             tokenSize: config.llama.hiddenSize, numHeads: heads)
-        let grid = PatchGrid(height: tower.gridSize, width: tower.gridSize)
         self = .queryTransformer(transformer, transformer.attentionTable(for: grid))
     }
 }

@@ -1,4 +1,5 @@
 public import LanguageDecoder
+public import ModelFiles
 public import MQT
 public import NeuralNetwork
 import PMoD
@@ -15,8 +16,10 @@ public struct LLaVAModel: Sendable {
     public let config: LLaVAConfig
     /// Where the checkpoint lies, for messages.
     public let path: String
-    /// What kind of checkpoint it was recognised as.
-    public let layoutDescription: String
+    /// What kind of checkpoint it was recognised as: that of the decoder, if the model is assembled from parts.
+    public let layout: CheckpointLayout
+    /// Where its words are.
+    public let tokenizerLocation: TokenizerFiles.Location
     /// Sees images; nil for a text-only model.
     public let vision: Vision?
     /// Reads the prompt and writes the answer.
@@ -38,6 +41,9 @@ public struct LLaVAModel: Sendable {
         public let imageProcessing: ImageProcessing
         /// How views of them become pixel values.
         public let imageProcessor: CLIPImageProcessor
+
+        /// Patches of a view, which is of the processor's crop size.
+        public var grid: PatchGrid { imageProcessor.patchGrid(of: tower) }
     }
 
     /// The features of one image, which any budget can be read from.
@@ -121,7 +127,7 @@ public struct LLaVAModel: Sendable {
     private func spatialMerge(views: Int) -> SpatialMerge? {
         guard views > 1, let vision, let newline = vision.imageNewline else { return nil }
         return SpatialMerge(
-            imageNewline: newline, gridSize: vision.tower.config.gridSize, maxNumPatches: config.maxNumPatches)
+            imageNewline: newline, gridSize: vision.grid.width, maxNumPatches: config.maxNumPatches)
     }
 
     /// Tokens of all views one after the other; the first view shows the whole image.
@@ -134,13 +140,14 @@ public struct LLaVAModel: Sendable {
 extension LLaVAModel.Vision {
     /// Checks that the tower takes an image, whose pixel values may have been made elsewhere.
     fileprivate func check(_ image: ProcessedImage) throws {
-        let side = tower.config.imageSize
+        let crop = imageProcessor.cropSize
         let shape = image.pixelValues.shape
         guard image.pixelValues.elementType == .float32, shape.count == 4, shape[0] > 0,
-            shape.dropFirst() == [3, side, side]
+            shape.dropFirst() == [3, crop.height, crop.width]
         else {
             throw LLaVAError.pixelValues(
-                got: "\(image.pixelValues.elementType.rawValue) \(shape)", expected: "F32 [views, 3, \(side), \(side)]")
+                got: "\(image.pixelValues.elementType.rawValue) \(shape)",
+                expected: "F32 [views, 3, \(crop.height), \(crop.width)]")
         }
         // Only a map of tiles depends on how they lie.
         guard imageNewline != nil, shape[0] > 1 else { return }

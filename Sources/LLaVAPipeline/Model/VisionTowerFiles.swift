@@ -6,83 +6,77 @@ import VisionEncoder
 
 /// Where a model's vision tower comes from: its shape, its preprocessing and its weights.
 ///
-/// The tower may lie in a directory of its own, given by the caller or as `vision_tower/` beside the weights, with or
-/// without weights of its own; or only inside the checkpoint, where the shape of its tensors tells all but the number of
-/// heads, which in every published CLIP tower have size 64.
+/// The tower may lie in a place of its own, given by the caller or as `vision_tower/` beside the weights: a directory of
+/// CLIP or DINOv2 with or without weights, or an ONNX file with a DINOv2 tower in it. Or it lies only inside the
+/// checkpoint, where the shape of its tensors tells all but the number of heads, which in every published CLIP tower have
+/// size 64.
 struct VisionTowerFiles {
-    let config: VisionTransformerConfig
+    let tower: VisionTransformer
     let processor: CLIPImageProcessor
-    let weights: WeightReader
-    /// What holds the weights, for messages.
-    let source: String
 
     /// Names that the original code puts before the tower's own in a whole checkpoint.
     static let checkpointPrefix = "model.vision_tower.vision_tower.vision_model"
 
     /// Finds the tower of a checkpoint.
-    /// - Parameter directory: what the caller gave; nil for none.
+    /// - Parameter path: the directory or file that the caller gave; nil for none.
     /// - Throws: `LLaVAError.missingVisionTower` if there are no weights, or what is wrong with a file.
-    init(of checkpoint: CheckpointDirectory, named name: String, in directory: String?) throws {
-        let directory = directory ?? Self.besideWeights(of: checkpoint)
+    init(of checkpoint: CheckpointDirectory, named name: String, in path: String?) throws {
+        let path = path ?? Self.besideWeights(of: checkpoint)
+        let place = try path.map(Place.init)
         let isInside = checkpoint.tensors.keys.contains { $0.hasPrefix(Self.checkpointPrefix + ".") }
-        let files = try directory.map(Self.names) ?? []
-        if let directory, !files.contains(where: { Self.isWeights($0) || Self.configurations.contains($0) }) {
-            throw LLaVAError.malformed(
-                path: directory,
-                reason: "holds no \(Self.configurations.joined(separator: ", no ")) and no weights of a vision tower")
-        }
-
-        if let directory, files.contains(where: Self.isWeights) {
-            let tower = try CheckpointDirectory(path: directory)
-            guard tower.layout == .clip || tower.layout == .clipVision else {
-                throw LLaVAError.malformed(
-                    path: directory, reason: "holds \(tower.layout), expected a CLIP vision tower")
-            }
-            weights = WeightReader(tower.tensors).scoped("vision_model")
-            source = directory
+        let family: Family
+        if let place, place.holdsWeights {
+            family = try Family(separate: place)
         } else if isInside {
-            weights = WeightReader(checkpoint.tensors).scoped(Self.checkpointPrefix)
-            source = checkpoint.path
+            family = .clip(
+                try Self.shape(of: checkpoint, in: place),
+                WeightReader(checkpoint.tensors).scoped(Self.checkpointPrefix),
+                source: checkpoint.path)
         } else {
             throw LLaVAError.missingVisionTower(name: name, checkpoint: checkpoint.path)
         }
-
-        if let directory, files.contains("config.json") {
-            config = try JSONFile.decode(CLIPVisionConfig.self, from: directory + "/config.json").transformer
-        } else {
-            guard let inferred = VisionTransformerConfig(clipWeights: checkpoint.tensors, prefix: Self.checkpointPrefix)
-            else {
-                throw LLaVAError.malformed(
-                    path: checkpoint.path,
-                    reason:
-                        "the vision tower's shape cannot be told from its tensors; give the tower's config.json with --vision-tower DIR"
-                )
-            }
-            try inferred.validate()
-            config = inferred
+        tower = try family.tower()
+        let processorFile = [place?.directory, checkpoint.path].compactMap {
+            $0.map { $0 + "/preprocessor_config.json" }
         }
-        let processorFile = [directory, checkpoint.path].compactMap { $0.map { $0 + "/preprocessor_config.json" } }
-            .first { FileManager.default.fileExists(atPath: $0) }
+        .first { FileManager.default.fileExists(atPath: $0) }
         processor =
             try processorFile.map { path in
                 try CLIPImageProcessor(configuration: Array(Self.contents(of: path)), file: path)
-            } ?? Self.standardProcessor(imageSize: config.imageSize)
-        guard processor.cropSize == ImageSize(width: config.imageSize, height: config.imageSize), processor.doCenterCrop
+            } ?? family.standardProcessor
+        let crop = processor.cropSize
+        guard processor.doCenterCrop, family.takes(crop) else {
+            throw LLaVAError.malformed(
+                path: processorFile ?? family.source,
+                reason: processor.doCenterCrop
+                    ? "images are cropped to \(crop), but the tower takes \(family.inputs)"
+                    : "images are not cropped, but the tower takes \(family.inputs)")
+        }
+    }
+
+    /// The shape of a CLIP tower whose weights are inside the checkpoint: by its own configuration or by its tensors.
+    private static func shape(
+        of checkpoint: CheckpointDirectory, in place: Place?
+    ) throws -> VisionTransformerConfig {
+        if let place, place.files.contains("config.json") {
+            return try JSONFile.decode(CLIPVisionConfig.self, from: place.directory + "/config.json").transformer
+        }
+        guard let inferred = VisionTransformerConfig(clipWeights: checkpoint.tensors, prefix: Self.checkpointPrefix)
         else {
             throw LLaVAError.malformed(
-                path: processorFile ?? source,
+                path: checkpoint.path,
                 reason:
-                    "images are cropped to \(processor.cropSize), but the tower takes \(config.imageSize) x \(config.imageSize)"
+                    "the vision tower's shape cannot be told from its tensors; give the tower's config.json with --vision-tower DIR"
             )
         }
+        try inferred.validate()
+        return inferred
     }
 
     private static func besideWeights(of checkpoint: CheckpointDirectory) -> String? {
         let path = checkpoint.path + "/vision_tower"
         return FileManager.default.fileExists(atPath: path + "/config.json") ? path : nil
     }
-
-    private static let configurations = ["config.json", "preprocessor_config.json"]
 
     private static func contents(of path: String) throws -> Data {
         do {
@@ -91,24 +85,118 @@ struct VisionTowerFiles {
             throw CheckpointError.unreadable(path: path, reason: error.localizedDescription)
         }
     }
+}
 
-    private static func names(in directory: String) throws -> [String] {
+/// A directory or file that somebody gave as a vision tower.
+private struct Place {
+    let path: String
+    /// The directory, or the one the file lies in.
+    let directory: String
+    /// Names in the directory.
+    let files: [String]
+    let holdsWeights: Bool
+
+    private static let configurations = ["config.json", "preprocessor_config.json"]
+
+    init(_ path: String) throws {
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+            throw CheckpointError.unreadable(path: path, reason: "no such file or directory")
+        }
+        self.path = path
+        directory = isDirectory.boolValue ? path : URL(filePath: path).deletingLastPathComponent().path
         do {
-            return try FileManager.default.contentsOfDirectory(atPath: directory)
+            files = try FileManager.default.contentsOfDirectory(atPath: directory)
         } catch {
             throw CheckpointError.unreadable(path: directory, reason: error.localizedDescription)
         }
+        let endings = [".safetensors", ".bin", ".onnx"]
+        holdsWeights = !isDirectory.boolValue || files.contains { name in endings.contains(where: name.hasSuffix) }
+        guard holdsWeights || files.contains(where: Self.configurations.contains) else {
+            throw LLaVAError.malformed(
+                path: path,
+                reason: "holds no \(Self.configurations.joined(separator: ", no ")) and no weights of a vision tower")
+        }
+    }
+}
+
+/// A tower of one family, before it is built.
+private enum Family {
+    case clip(VisionTransformerConfig, WeightReader, source: String)
+    case dinov2(Dinov2Config, WeightReader, source: String)
+
+    /// The tower that lies in a place of its own.
+    init(separate place: Place) throws {
+        let checkpoint = try CheckpointDirectory(path: place.path)
+        if let file = checkpoint.files.first, file.format == .onnx {
+            let path = checkpoint.path
+            let conversion = try Dinov2Conversion(ONNXFile(path: path))
+            self = .dinov2(conversion.config, WeightReader(conversion.tensors), source: path)
+            return
+        }
+        switch checkpoint.layout {
+        case .clip, .clipVision:
+            self = .clip(
+                try checkpoint.decodeConfig(CLIPVisionConfig.self).transformer,
+                WeightReader(checkpoint.tensors).scoped("vision_model"), source: place.path)
+        case .dinov2Vision:
+            self = .dinov2(
+                try checkpoint.decodeConfig(Dinov2Config.self), WeightReader(checkpoint.tensors), source: place.path)
+        default:
+            throw LLaVAError.malformed(
+                path: place.path, reason: "holds \(checkpoint.layout), expected a CLIP or DINOv2 vision tower")
+        }
     }
 
-    private static func isWeights(_ name: String) -> Bool {
-        name.hasSuffix(".safetensors") || name.hasSuffix(".bin")
+    var source: String {
+        switch self {
+        case .clip(_, _, let source), .dinov2(_, _, let source): source
+        }
     }
 
-    /// CLIP's preprocessing at a given size.
-    private static func standardProcessor(imageSize: Int) -> CLIPImageProcessor {
-        var processor = CLIPImageProcessor()
-        processor.size = .shortestEdge(imageSize)
-        processor.cropSize = ImageSize(width: imageSize, height: imageSize)
-        return processor
+    /// Reads the weights.
+    func tower() throws -> VisionTransformer {
+        let tower: VisionTransformer
+        switch self {
+        case .clip(let config, let weights, let source):
+            try weights.require(config.clipAnchors, source: source)
+            tower = VisionTransformer(clip: config, weights)
+            try weights.finish(source: source)
+        case .dinov2(let config, let weights, let source):
+            try weights.require(config.anchors, source: source)
+            tower = VisionTransformer(dinov2: config, weights)
+            try weights.finish(source: source)
+        }
+        return tower
+    }
+
+    /// The preprocessing that the family was trained with.
+    var standardProcessor: CLIPImageProcessor {
+        switch self {
+        case .clip(let config, _, _):
+            var processor = CLIPImageProcessor()
+            processor.size = .shortestEdge(config.imageSize)
+            processor.cropSize = ImageSize(width: config.imageSize, height: config.imageSize)
+            return processor
+        case .dinov2:
+            return .dinov2
+        }
+    }
+
+    /// Whether the tower takes images of a size: CLIP its own alone, DINOv2 every square one, to which its positions are
+    /// interpolated.
+    func takes(_ size: ImageSize) -> Bool {
+        switch self {
+        case .clip(let config, _, _): size == ImageSize(width: config.imageSize, height: config.imageSize)
+        case .dinov2(let config, _, _): size.width == size.height && size.width >= config.transformer.patchSize
+        }
+    }
+
+    /// The sizes it takes, for messages.
+    var inputs: String {
+        switch self {
+        case .clip(let config, _, _): "\(config.imageSize) x \(config.imageSize)"
+        case .dinov2(let config, _, _): "squares of at least \(config.transformer.patchSize) pixels"
+        }
     }
 }

@@ -88,3 +88,10 @@ public struct VisionAttention: Sendable {
         return outProj(Tensor.concatenatingRows(images).reshaped(to: x.shape))
     }
 }
+
+extension CLIPImageProcessor {
+    /// The patches of a picture of the crop size, as the tower cuts it.
+    public func patchGrid(of tower: VisionTransformer) -> PatchGrid {
+        PatchGrid(height: cropSize.height / tower.config.patchSize, width: cropSize.width / tower.config.patchSize)
+    }
+}

@@ -61,6 +61,11 @@ struct InspectCommand: ParsableCommand {
     }
 
     private func inspectModel() throws {
+        if AssembledModel.isAssembled(path), !tensors {
+            let report = try ModelReport(LLaVAModel.load(from: path, options: model.loadOptions))
+            if json { try Terminal.json(InspectReport(checkpoint: nil, model: report)) } else { print(report.text) }
+            return
+        }
         let checkpoint = try CheckpointDirectory(path: path)
         if tensors { return try list(checkpoint.tensors) }
         // What the files say comes first, so that it is seen even if the model cannot be built from them.
@@ -68,7 +73,7 @@ struct InspectCommand: ParsableCommand {
         if !json { print(files.text) }
         let isModel: Bool =
             switch checkpoint.layout {
-            case .llava, .llama: true
+            case .llava, .llama, .gguf(architecture: "llama"): !checkpoint.tensors.isEmpty
             default: false
             }
         let report = isModel ? try ModelReport(LLaVAModel.load(from: path, options: model.loadOptions)) : nil
@@ -123,6 +128,7 @@ private struct TensorReport: Encodable {
 
 /// What `vlm inspect DIR --json` prints.
 private struct InspectReport: Encodable {
-    var checkpoint: CheckpointReport
+    /// Nil for a model assembled from parts.
+    var checkpoint: CheckpointReport?
     var model: ModelReport?
 }

@@ -143,7 +143,7 @@ struct TraceCommand: ParsableCommand {
             }
         }
         guard let prompt, !prompt.allSatisfy(\.isWhitespace) else { throw LLaVAError.emptyPrompt }
-        let tokenizer = try TokenizerDirectory.tokenizer(in: URL(filePath: llava.path))
+        let tokenizer = try TokenizerFiles(llava.tokenizerLocation).tokenizer
         return ImagePrompt(prompt, tokenizer: tokenizer).ids
     }
 }

@@ -67,7 +67,7 @@ struct AnswerReport: Encodable {
         let context = ComputeContext.current
         model = assistant.model.path
         isUntrained = assistant.model.config.isUntrained
-        layout = assistant.model.layoutDescription
+        layout = "\(assistant.model.layout)"
         template = assistant.template.template.name
         preprocessing = assistant.model.vision?.imageProcessing.description
         self.question = question

@@ -3,6 +3,7 @@ import LanguageDecoder
 import LLaVAPipeline
 import ModelFiles
 import MQT
+import NeuralNetwork
 import PMoD
 import Tensors
 import Tokenization
@@ -115,7 +116,8 @@ struct ModelReport: Encodable {
             let config = vision.tower.config
             visionTower = Tower(
                 blocks: config.numHiddenLayers, hiddenSize: config.hiddenSize, heads: config.numAttentionHeads,
-                imageSize: config.imageSize, patchSize: config.patchSize, patches: config.patchCount,
+                imageSize: vision.imageProcessor.cropSize.width, patchSize: config.patchSize,
+                patches: vision.grid.count,
                 hiddenState: vision.hiddenStateIndex, preprocessing: vision.imageProcessing.description)
             switch vision.connector {
             case .queryTransformer: connector = "Matryoshka query transformer"

@@ -8,14 +8,15 @@ import Tensors
 struct ModelOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Directory of the model, as downloaded (default: $VLM_MODEL).",
-            discussion: "Original LLaVA layout: config.json, safetensors or pytorch_model*.bin, tokenizer.model.",
-            valueName: "dir"))
+            "The model, as downloaded (default: $VLM_MODEL).",
+            discussion:
+                "A directory in LLaVA's original layout (config.json, safetensors or pytorch_model*.bin, tokenizer.model), one that vlm assemble made, or a GGUF file of a LLaMA decoder, which answers without images.",
+            valueName: "path"))
     var model: String?
 
     @Option(
         help: ArgumentHelp(
-            "Directory of the vision tower, when the checkpoint does not hold it.", valueName: "dir"))
+            "Directory or ONNX file of the vision tower, when the checkpoint does not hold it.", valueName: "path"))
     var visionTower: String?
 
     @Option(
@@ -38,9 +39,7 @@ struct ModelOptions: ParsableArguments {
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads \(threads) is outside 1...1024")
         }
-        for text in overrides where !text.contains("=") {
-            throw ValidationError("--set \(text): write KEY=VALUE")
-        }
+        try ConfigOverride.validate(overrides)
     }
 
     /// Whether no option was given.
@@ -57,15 +56,30 @@ struct ModelOptions: ParsableArguments {
         var options = LoadOptions()
         options.visionTower = visionTower
         options.adapter = adapter
-        options.configOverrides = overrides.map { text in
-            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            return (key: String(parts[0]), value: String(parts[1]))
-        }
+        options.configOverrides = ConfigOverride.parse(overrides)
         return options
     }
 
     /// Where to compute.
     var context: ComputeContext { ComputeContext(threads: threads) }
+}
+
+/// The words KEY=VALUE of `--set`.
+enum ConfigOverride {
+    /// Throws for words that are not of this form.
+    static func validate(_ words: [String]) throws {
+        for text in words where !text.contains("=") {
+            throw ValidationError("--set \(text): write KEY=VALUE")
+        }
+    }
+
+    /// Keys and values, once validated.
+    static func parse(_ words: [String]) -> [(key: String, value: String)] {
+        words.map { text in
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            return (key: String(parts[0]), value: String(parts.count > 1 ? parts[1] : ""))
+        }
+    }
 }
 
 /// How long the answer may be and how its tokens are drawn.

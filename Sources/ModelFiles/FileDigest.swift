@@ -1,0 +1,87 @@
+internal import CCrypto
+internal import Foundation
+internal import Tensors
+
+/// The size and the SHA-256 of a file.
+public struct FileDigest: Sendable, Equatable, Codable {
+    /// Size of the file.
+    public var bytes: Int
+    /// SHA-256 in lower-case hexadecimal.
+    public var sha256: String
+
+    /// A digest that was recorded.
+    public init(bytes: Int, sha256: String) {
+        self.bytes = bytes
+        self.sha256 = sha256
+    }
+
+    /// Reads the whole file.
+    /// - Throws: `CheckpointError.unreadable`.
+    /// - Complexity: O(bytes), about a second for 2 GB that are in memory already.
+    public init(of path: String) throws {
+        let file = try MemoryMappedFile.open(path)
+        bytes = file.byteCount
+        sha256 = try file.withBytes { span in
+            try span.withUnsafeBytes { bytes in
+                var digest = [UInt8](repeating: 0, count: 32)
+                guard EVP_Digest(bytes.baseAddress, bytes.count, &digest, nil, EVP_sha256(), nil) == 1 else {
+                    throw CheckpointError.unreadable(path: path, reason: "its SHA-256 could not be computed")
+                }
+                return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+            }
+        }
+    }
+}
+
+/// Digests of files that were computed before, so that a model of gigabytes is not read twice at every start.
+///
+/// An entry holds as long as the file's size and time of modification do. The list lies in the user's cache directory;
+/// without it everything is computed again.
+public struct KnownDigests {
+    private struct Entry: Codable {
+        var bytes: Int
+        var modified: Double
+        var sha256: String
+    }
+
+    private var entries: [String: Entry] = [:]
+    private let url: URL?
+
+    /// The user's list, empty if there is none that can be read.
+    public init() {
+        let environment = ProcessInfo.processInfo.environment
+        let cache =
+            environment["XDG_CACHE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil }
+            ?? environment["HOME"].map { $0 + "/.cache" }
+        url = cache.map { URL(filePath: $0).appending(path: "vlm/digests.json") }
+        if let url, let data = try? Data(contentsOf: url),
+            let known = try? JSONDecoder().decode([String: Entry].self, from: data)
+        {
+            entries = known
+        }
+    }
+
+    /// The digest of a file, computed only if the file has changed since.
+    /// - Throws: `CheckpointError.unreadable`.
+    public mutating func digest(of path: String) throws -> FileDigest {
+        let key = URL(filePath: path).standardizedFileURL.path
+        let attributes = try? FileManager.default.attributesOfItem(atPath: path)
+        let modified = (attributes?[.modificationDate] as? Date)?.timeIntervalSince1970
+        let bytes = (attributes?[.size] as? NSNumber)?.intValue
+        if let entry = entries[key], entry.bytes == bytes, entry.modified == modified {
+            return FileDigest(bytes: entry.bytes, sha256: entry.sha256)
+        }
+        let digest = try FileDigest(of: path)
+        if let modified {
+            entries[key] = Entry(bytes: digest.bytes, modified: modified, sha256: digest.sha256)
+            save()
+        }
+        return digest
+    }
+
+    private func save() {
+        guard let url, let data = try? JSONEncoder().encode(entries) else { return }
+        try? FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try? data.write(to: url, options: .atomic)
+    }
+}

@@ -1,0 +1,49 @@
+import ArgumentParser
+import LLaVAPipeline
+import Tensors
+
+/// `vlm convert`: a checkpoint in another format or element type.
+struct ConvertCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "convert",
+        abstract: "Write a checkpoint in another format: safetensors, PyTorch (read only), GGUF, ONNX (read only).",
+        discussion: """
+            The target's name says the format: X.gguf gets the decoder with its tokenizer, which llama.cpp reads too;
+            X.safetensors the tensors alone; any other name becomes a directory with all that belongs to the model.
+            Matrices keep their type unless --type says otherwise; norms and biases stay as they are.
+
+            EXAMPLES
+              vlm convert SmolLM2.Q4_1.gguf smollm2/              # safetensors, float32
+              vlm convert vicuna-7b/ vicuna-7b.gguf --type q4_0
+              vlm convert vit_s.onnx vit_s/                       # a DINOv2 tower as Hugging Face stores it
+              vlm convert pytorch_model.bin model.safetensors
+            """)
+
+    @Option(help: ArgumentHelp("Type of the matrices: f32, f16, q8_0 or q4_0.", valueName: "type"))
+    var type: String?
+
+    @Argument(help: ArgumentHelp("A model's directory or a file of weights.", valueName: "source"))
+    var source: String
+
+    @Argument(help: ArgumentHelp("What to write; must not exist yet.", valueName: "target"))
+    var target: String
+
+    private var elementType: ElementType? {
+        type.flatMap { name in CheckpointConversion.types.first { $0.rawValue.lowercased() == name.lowercased() } }
+    }
+
+    func validate() throws {
+        if let type, elementType == nil {
+            let known = CheckpointConversion.types.map { $0.rawValue.lowercased() }.joined(separator: ", ")
+            throw ValidationError("--type \(type): one of \(known)")
+        }
+    }
+
+    func run() throws {
+        let conversion = try CheckpointConversion(source, to: target, as: elementType)
+        Terminal.note("wrote \(target): \(conversion.files.joined(separator: ", "))")
+        if let first = conversion.leftOut.first {
+            Terminal.note("left out \(conversion.leftOut.count) tensors that have no place there, such as \(first)")
+        }
+    }
+}
