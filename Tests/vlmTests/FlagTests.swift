@@ -34,7 +34,16 @@ import Testing
         (["trace", "--compare", "a", "b", "--set", "x=1"], "--compare"), (["trace", "--compare", "a"], "two files"),
         (["trace", "--compare", "a", "b", "--tolerance", "nan"], "--tolerance"),
         (["ask", Pictures.png], "question"), (["ask", "--nonsense", "hi"], "--nonsense"), (["nonsense"], "nonsense"),
-        (["--nonsense"], "--nonsense"),
+        (["--nonsense"], "--nonsense"), (["convert", "a", "b", "--type", "q5_0"], "q8_0"),
+        (["convert", "a"], "target"), (["assemble", "--vision-tower", "v", "--decoder", "d", "m"], "--connector"),
+        (
+            ["assemble", "--vision-tower", "v", "--decoder", "d", "--projector", "1", "--connector", "c", "m"],
+            "--connector"
+        ),
+        (
+            ["assemble", "--vision-tower", "v", "--decoder", "d", "--projector", "1", "--set", "x", "m"],
+            "KEY=VALUE"
+        ),
     ]
 
     @Test("an option that would have no effect, or is not known, is refused with exit code 2", arguments: refused)
@@ -62,7 +71,7 @@ import Testing
 
     @Test(
         "help is as recorded; VLM_RECORD_SNAPSHOTS=1 records it anew",
-        arguments: ["", "ask", "chat", "inspect", "trace"])
+        arguments: ["", "ask", "chat", "inspect", "trace", "assemble", "convert"])
     func help(command: String) throws {
         let run = try BuiltCommand("vlm").run(
             (command.isEmpty ? [] : [command]) + ["--help"], environment: ["COLUMNS": "100"])

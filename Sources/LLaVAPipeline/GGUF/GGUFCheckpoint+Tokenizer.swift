@@ -22,6 +22,7 @@ extension GGUFCheckpoint {
         vocabulary.addsBOS = try optional("add_bos_token", "a Boolean", \.bool)
         vocabulary.addsEOS = try optional("add_eos_token", "a Boolean", \.bool)
         vocabulary.addsSpacePrefix = try optional("add_space_prefix", "a Boolean", \.bool)
+        vocabulary.isLegacy = try optional(Self.legacyKey, "a Boolean", \.bool) ?? true
         return vocabulary
     }
 
@@ -35,6 +36,9 @@ extension GGUFCheckpoint {
     }
 
     static let vocabularyPrefix = "tokenizer.ggml."
+    /// A key of ours, written only where it is false: llama.cpp, which knows no other way than the legacy one, passes
+    /// over it.
+    static let legacyKey = "vlm_legacy"
 }
 
 extension PlainVocabulary {
@@ -58,6 +62,7 @@ extension PlainVocabulary {
         ] {
             if let flag { values[key] = .bool(flag) }
         }
+        if model == "llama", !isLegacy { values[GGUFCheckpoint.legacyKey] = .bool(false) }
         return Dictionary(uniqueKeysWithValues: values.map { (GGUFCheckpoint.vocabularyPrefix + $0.key, $0.value) })
     }
 }

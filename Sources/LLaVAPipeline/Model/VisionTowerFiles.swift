@@ -35,7 +35,6 @@ struct VisionTowerFiles {
         } else {
             throw LLaVAError.missingVisionTower(name: name, checkpoint: checkpoint.path)
         }
-        tower = try family.tower()
         let processorFile = [place?.directory, checkpoint.path].compactMap {
             $0.map { $0 + "/preprocessor_config.json" }
         }
@@ -52,6 +51,7 @@ struct VisionTowerFiles {
                     ? "images are cropped to \(crop), but the tower takes \(family.inputs)"
                     : "images are not cropped, but the tower takes \(family.inputs)")
         }
+        tower = try family.tower()
     }
 
     /// The shape of a CLIP tower whose weights are inside the checkpoint: by its own configuration or by its tensors.
