@@ -46,6 +46,7 @@ public struct AssembledModel: Sendable, Equatable, Codable {
         case number(Double)
         case string(String)
 
+        /// Reads a value of any of these kinds.
         public init(from decoder: any Decoder) throws {
             let container = try decoder.singleValueContainer()
             if let value = try? container.decode(Bool.self) {
@@ -59,6 +60,7 @@ public struct AssembledModel: Sendable, Equatable, Codable {
             }
         }
 
+        /// Writes the value alone.
         public func encode(to encoder: any Encoder) throws {
             var container = encoder.singleValueContainer()
             switch self {
