@@ -18,6 +18,11 @@ public enum TokenizerDirectory {
             ? PlainVocabulary(try LlamaTokenizer(directory: directory)) : try jsonVocabulary(in: directory)
     }
 
+    /// Whether `directory` holds a `tokenizer.model` or a `tokenizer.json`.
+    public static func holdsTokenizer(_ directory: URL) -> Bool {
+        isThere("tokenizer.model", in: directory) || isThere("tokenizer.json", in: directory)
+    }
+
     private static func isThere(_ name: String, in directory: URL) -> Bool {
         FileManager.default.fileExists(atPath: directory.appending(path: name).path(percentEncoded: false))
     }

@@ -19,7 +19,7 @@ struct VLMCommand: ParsableCommand {
             """,
         subcommands: [
             AskCommand.self, ChatCommand.self, InspectCommand.self, TraceCommand.self, AssembleCommand.self,
-            ConvertCommand.self,
+            ConvertCommand.self, TokenizeCommand.self,
         ])
 
     static func main() {

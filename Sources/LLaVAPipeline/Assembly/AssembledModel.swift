@@ -153,6 +153,9 @@ extension AssembledModel {
         return (try located(decoder), options)
     }
 
+    /// Where the decoder lies.
+    func decoderPath(in directory: String) -> String { Self.located(decoder.path, in: directory) }
+
     private static func located(_ path: String, in directory: String) -> String {
         path.hasPrefix("/") ? path : URL(filePath: directory).appending(path: path).path
     }

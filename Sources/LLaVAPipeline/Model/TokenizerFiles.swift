@@ -19,6 +19,20 @@ public struct TokenizerFiles: Sendable {
         /// In `tokenizer.model`, `tokenizer.json` or `tokenizer.gguf` and the files beside it.
         case directory(URL)
 
+        /// Where the words of what lies at `path` are: a model, or a GGUF file of a vocabulary alone.
+        /// - Throws: `CheckpointError` if there is nothing that can be read.
+        public init(path: String) throws {
+            if let assembled = try AssembledModel.find(at: path) {
+                try self.init(path: assembled.model.decoderPath(in: assembled.directory))
+            } else if let gguf = try? GGUFFile(path: path) {
+                self = .gguf(gguf)
+            } else if TokenizerDirectory.holdsTokenizer(URL(filePath: path)) {
+                self = .directory(URL(filePath: path))
+            } else {
+                try self.init(of: CheckpointDirectory(path: path))
+            }
+        }
+
         /// Where a checkpoint keeps its words: in its GGUF file, or else in its directory.
         /// - Throws: `CheckpointError` for a damaged `tokenizer.gguf`.
         public init(of checkpoint: CheckpointDirectory) throws {
