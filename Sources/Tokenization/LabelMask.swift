@@ -2,6 +2,8 @@
 ///
 /// The rules are upstream's to the letter, because released models were trained with them: each round of a conversation is
 /// encoded again by itself, the lengths are added up, and where they do not match the whole the sample teaches nothing.
+/// Upstream's sums count on LLaMA's tokenizer: a round's BOS stands for the end token of its reply. For tokenizers of other
+/// kinds, for which they never add up, the end token is counted itself.
 /// Source: haotian-liu/LLaVA v1.2.2 and gordonhu608/MQT-LLaVA, `llava/train/train.py`, `preprocess*`.
 public enum LabelMask {
     /// The label of ids that are not learned.
@@ -34,12 +36,13 @@ public enum LabelMask {
     ///   - turns: The conversation; a first turn that is not the human's is left out.
     ///   - template: The template; its style and version decide the rule.
     ///   - hasImage: Whether the sample has an image, so that `<image>` in it is a placeholder and not text.
-    ///   - tokenizer: The tokenizer of the model to be trained; its unknown id doubles as padding, as in upstream's training.
+    ///   - tokenizer: The tokenizer of the model to be trained; the unknown id of
+    ///     LLaMA's doubles as padding, as in upstream's training.
     ///   - maximumLength: The longest sequence of the model; samples without an image are cut there.
     /// - Throws: `TokenizationError` for turns out of order, for a caption sample that is not one, and for templates that
     ///   have no masking rule.
     public static func sample(
-        of turns: [TrainingTurn], template: ConversationTemplate, hasImage: Bool, tokenizer: LlamaTokenizer,
+        of turns: [TrainingTurn], template: ConversationTemplate, hasImage: Bool, tokenizer: any Tokenizer,
         maximumLength: Int = .max
     ) throws(TokenizationError) -> Sample {
         if template.style == .plain { return try caption(turns, template, tokenizer) }
@@ -49,23 +52,21 @@ public enum LabelMask {
             hasImage ? ImagePrompt(text, tokenizer: tokenizer).ids : Array(tokenizer.encode(text).prefix(maximumLength))
         }
         let ids = encode(prompt)
+        let lengths = RoundLengths(rule: rule, tokenizer: tokenizer, hasImage: hasImage)
         var labels = ids
-        var counted = rule.start
+        var counted = lengths.start
         labels.ignore(0..<counted)
         for (index, round) in rule.rounds(of: prompt).enumerated() {
             let parts = round.pieces(separatedBy: rule.replyMarker)
             guard !round.isEmpty, parts.count == 2 else { break }
-            let correction = index == 0 ? 0 : rule.correction(tokenizer.configuration.legacy)
             // Rounds are never cut: upstream encodes them without a limit.
-            let whole = hasImage ? encode(round) : tokenizer.encode(round)
-            let question = parts[0] + rule.replyMarker
-            let asked = hasImage ? encode(question) : tokenizer.encode(question)
-            let instruction = asked.count - rule.instructionExcess + correction
-            labels.ignore(counted..<max(counted, counted + instruction))
-            counted += whole.count + correction
+            let length = lengths.of(round, question: parts[0] + rule.replyMarker, isFirst: index == 0)
+            labels.ignore(counted..<max(counted, counted + length.instruction))
+            counted += length.whole
         }
         labels.ignore(counted..<max(counted, labels.count))
-        let total = ids.count { $0 != tokenizer.unkID }
+        let padding = (tokenizer as? LlamaTokenizer)?.unkID
+        let total = ids.count { $0 != padding }
         guard counted < maximumLength, counted != total else {
             return Sample(prompt: prompt, ids: ids, labels: labels, mismatch: nil)
         }
@@ -75,7 +76,7 @@ public enum LabelMask {
 
     /// The image and its caption; the caption is learned.
     private static func caption(
-        _ turns: [TrainingTurn], _ template: ConversationTemplate, _ tokenizer: LlamaTokenizer
+        _ turns: [TrainingTurn], _ template: ConversationTemplate, _ tokenizer: any Tokenizer
     ) throws(TokenizationError) -> Sample {
         guard turns.count == 2, turns[0].value.containsExactly(ImagePrompt.imageToken) else {
             throw .invalidTrainingSample(
