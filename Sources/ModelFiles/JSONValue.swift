@@ -26,6 +26,12 @@ public enum JSONValue: Sendable, Equatable {
         self = try JSONFile.read(path).value
     }
 
+    /// Reads a text held in memory; `source` names it in errors, as in `init(contentsOf:)`.
+    /// - Throws: `CheckpointError.invalidJSON`.
+    public init(parsing text: [UInt8], source: String) throws {
+        self = try JSONFile.parse(text, file: source)
+    }
+
     /// The value under `key`; nil if this is no object or has no such key.
     public subscript(key: String) -> JSONValue? {
         if case .object(let members) = self { members[key] } else { nil }
@@ -66,7 +72,7 @@ public enum JSONValue: Sendable, Equatable {
     }
 
     /// The kind of value, for errors: "an object", "the string \"a\"".
-    var kind: String {
+    public var kind: String {
         switch self {
         case .object: "an object"
         case .array: "an array"
