@@ -28,6 +28,7 @@ let package = Package(
     products: [
         .executable(name: "vlm", targets: ["vlm"]),
         .library(name: "LLaVAPipeline", targets: ["LLaVAPipeline"]),
+        .library(name: "Training", targets: ["Training"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -44,6 +45,7 @@ let package = Package(
             cSettings: cSettings,
             linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         library("Tensors", ["CKernels"]),
         library("NeuralNetwork", ["Tensors"]),
         library("ModelFiles", ["CCrypto", "Tensors"]),
@@ -58,12 +60,13 @@ let package = Package(
                 "LanguageDecoder", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors", "Tokenization",
                 "VisionEncoder",
             ]),
+        library(
+            "Training", ["CZlib", "LLaVAPipeline", "ModelFiles", "NeuralNetwork", "Tokenization", "VisionEncoder"]),
         .executableTarget(
             name: "vlm",
             dependencies: [
                 "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors",
-                "Tokenization",
-                "VisionEncoder",
+                "Tokenization", "Training", "VisionEncoder",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -83,6 +86,7 @@ let package = Package(
         tests("LanguageDecoderTests", ["LanguageDecoder"]),
         tests("PMoDTests", ["PMoD"]),
         tests("LLaVAPipelineTests", ["LLaVAPipeline"]),
+        tests("TrainingTests", ["Training"]),
         tests("GoldenTests", ["LLaVAPipeline"]),
         tests("vlmTests", ["vlm"], excluding: ["Snapshots"]),
     ]
