@@ -1,4 +1,3 @@
-internal import CCrypto
 internal import Foundation
 internal import Tensors
 
@@ -21,15 +20,9 @@ public struct FileDigest: Sendable, Equatable, Codable {
     public init(of path: String) throws {
         let file = try MemoryMappedFile.open(path)
         bytes = file.byteCount
-        sha256 = try file.withBytes { span in
-            try span.withUnsafeBytes { bytes in
-                var digest = [UInt8](repeating: 0, count: 32)
-                guard EVP_Digest(bytes.baseAddress, bytes.count, &digest, nil, EVP_sha256(), nil) == 1 else {
-                    throw CheckpointError.unreadable(path: path, reason: "its SHA-256 could not be computed")
-                }
-                return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-            }
-        }
+        let digest = SHA256()
+        file.withBytes { $0.withUnsafeBytes { digest.update($0) } }
+        sha256 = digest.hexadecimal()
     }
 }
 

@@ -2,8 +2,8 @@ import ModelFiles
 import VisionEncoder
 
 /// A digest over every question and every pixel of a data set, to be stored with every score.
-public struct DatasetChecksum: Sendable {
-    private var digest = SHA256()
+public struct DatasetChecksum: ~Copyable {
+    private let digest = SHA256()
 
     /// The checksum of no examples so far.
     public init() {}
