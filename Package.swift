@@ -76,6 +76,15 @@ let package = Package(
             dependencies: ["ModelFiles", "Tensors"],
             path: "Tests/TestSupport",
             swiftSettings: swiftSettings),
+        // The readers of files from outside as the fuzzer and the tests of damaged files call them (Fuzz/README.md).
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "PMoD", "Tensors", "TestSupport", "Tokenization",
+                "VisionEncoder",
+            ],
+            path: "Fuzz/Targets",
+            swiftSettings: swiftSettings),
         tests("CKernelsTests", ["CKernels", "Tensors", .product(name: "Numerics", package: "swift-numerics")]),
         tests("TensorsTests", ["Tensors", .product(name: "Numerics", package: "swift-numerics")]),
         tests("NeuralNetworkTests", ["NeuralNetwork"]),
@@ -88,6 +97,13 @@ let package = Package(
         tests("LLaVAPipelineTests", ["LLaVAPipeline"]),
         tests("TrainingTests", ["Training"]),
         tests("GoldenTests", ["LLaVAPipeline"]),
+        tests("FuzzTests", ["FuzzTargets"]),
         tests("vlmTests", ["vlm"], excluding: ["Snapshots"]),
     ]
 )
+
+// libFuzzer brings its own main, so the driver links only when it is built with it: scripts/fuzz does.
+if Context.environment["VLM_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"], path: "Fuzz/Driver", cSettings: cSettings))
+}

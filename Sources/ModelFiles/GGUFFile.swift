@@ -28,7 +28,8 @@ public struct GGUFFile: Sendable {
         try self.init(MemoryMappedFile.open(path))
     }
 
-    init(_ file: MemoryMappedFile) throws {
+    /// Reads bytes that stand for a file.
+    package init(_ file: MemoryMappedFile) throws {
         try WeightsFormat.gguf.check(file)
         var reader = try ByteReader(file, part: "GGUF header")
         try reader.skip(Self.magic.count)

@@ -24,7 +24,8 @@ public enum JSONFile {
         return (try parse(bytes, file: path), Data(bytes))
     }
 
-    static func parse(_ bytes: [UInt8], file: String) throws -> JSONValue {
+    /// The value that bytes hold which stand for the file at `file`.
+    package static func parse(_ bytes: [UInt8], file: String) throws -> JSONValue {
         do {
             return try JSONParser.value(of: bytes)
         } catch let error as JSONSyntaxError {

@@ -1,4 +1,4 @@
-internal import Tensors
+package import Tensors
 
 /// An ONNX model, memory-mapped: the weights of its graph and the operations that use them.
 ///
@@ -27,7 +27,8 @@ public struct ONNXFile: Sendable {
         try self.init(MemoryMappedFile.open(path))
     }
 
-    init(_ file: MemoryMappedFile) throws {
+    /// Reads bytes that stand for a file.
+    package init(_ file: MemoryMappedFile) throws {
         try WeightsFormat.onnx.check(file)
         var allowance = ONNXAllowance()
         var model = try ProtobufMessage(file, part: "ONNX model")

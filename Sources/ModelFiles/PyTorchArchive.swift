@@ -22,7 +22,8 @@ public struct PyTorchArchive: Sendable {
         try self.init(MemoryMappedFile.open(path))
     }
 
-    init(_ file: MemoryMappedFile) throws {
+    /// Reads bytes that stand for a file.
+    package init(_ file: MemoryMappedFile) throws {
         try WeightsFormat.pyTorch.check(file)
         let archive = try ZipArchive(file)
         let (pickle, root) = try Self.pickle(in: archive)

@@ -19,7 +19,8 @@ public struct SafetensorsFile: Sendable {
         try self.init(MemoryMappedFile.open(path))
     }
 
-    init(_ file: MemoryMappedFile) throws {
+    /// Reads bytes that stand for a file.
+    package init(_ file: MemoryMappedFile) throws {
         try WeightsFormat.safetensors.check(file)
         var reader = try ByteReader(file, part: "safetensors header")
         let length = try reader.length64()

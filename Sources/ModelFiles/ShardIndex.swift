@@ -1,7 +1,7 @@
 internal import Foundation
 
 /// A `*.index.json`: which tensor lies in which shard.
-struct ShardIndex {
+package struct ShardIndex {
     /// Where the index lies.
     let path: String
     /// Shard by tensor name.
@@ -13,7 +13,11 @@ struct ShardIndex {
     /// Reads the index at `path`.
     /// - Throws: `CheckpointError.unsafeShardName` for a shard outside the index's directory; errors about the JSON.
     init(path: String) throws {
-        let value = try JSONValue(contentsOf: path)
+        try self.init(JSONValue(contentsOf: path), path: path)
+    }
+
+    /// Takes the index from the contents of the file at `path`.
+    package init(_ value: JSONValue, path: String) throws {
         guard let map = value["weight_map"]?.object else {
             throw CheckpointError.unexpectedValue(
                 file: path, key: "weight_map", expected: "an object of shard names by tensor",

@@ -6,6 +6,8 @@ import Foundation
 /// another program shortens while it is mapped raises SIGBUS on access, as with every mapping.
 public final class MemoryMappedFile: @unchecked Sendable {
     let base: UnsafeRawPointer
+    /// Whether the bytes are a copy rather than a mapping.
+    private let isCopy: Bool
     /// Size of the file in bytes.
     public let byteCount: Int
     /// Where the file lies.
@@ -30,16 +32,29 @@ public final class MemoryMappedFile: @unchecked Sendable {
         if byteCount == 0 {
             // An empty mapping is not allowed; no byte of this address is ever read.
             self.base = UnsafeRawPointer(UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1))
+            self.isCopy = true
             return
         }
         guard let address = mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0), address != MAP_FAILED else {
             throw TensorError.unreadable(path: path, reason: Self.lastError())
         }
         self.base = UnsafeRawPointer(address)
+        self.isCopy = false
+    }
+
+    /// Bytes in memory that stand for the file at `path`: what the fuzzer's readers are given, because an address
+    /// sanitizer sees the end of an allocation but not that of a file in its last page.
+    package init(copying bytes: [UInt8], path: String) {
+        let copy = UnsafeMutableRawPointer.allocate(byteCount: max(bytes.count, 1), alignment: 64)
+        bytes.withUnsafeBytes { copy.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(copy), byteCount: $0.count) }
+        self.base = UnsafeRawPointer(copy)
+        self.byteCount = bytes.count
+        self.path = path
+        self.isCopy = true
     }
 
     deinit {
-        if byteCount == 0 {
+        if isCopy {
             base.deallocate()
         } else {
             munmap(UnsafeMutableRawPointer(mutating: base), byteCount)
