@@ -36,10 +36,11 @@ extension LabelMask {
                 start: 0, replyMarker: separator + template.assistantRole, instructionExcess: 1,
                 end: separator, correction: { legacy in legacy ? 1 : 0 },
                 rounds: { prompt in
-                    // The system text belongs to the first round.
+                    // The system text belongs to the first round; templates of chat models may have none.
+                    let first = template.system.isEmpty ? 2 : 3
                     let parts = prompt.pieces(separatedBy: separator)
-                    let later = stride(from: 3, to: parts.count, by: 2).map { parts[$0..<min($0 + 2, parts.count)] }
-                    return ([parts.prefix(3)] + later).map { $0.joined(separator: separator) }
+                    let later = stride(from: first, to: parts.count, by: 2).map { parts[$0..<min($0 + 2, parts.count)] }
+                    return ([parts.prefix(first)] + later).map { $0.joined(separator: separator) }
                 })
         case .single, .plain, .llama3:
             throw .invalidTrainingSample(

@@ -37,10 +37,11 @@ import Testing
     func bytePairs() throws {
         // "aa" occurs 4 times, "ab" and "bb" fewer.
         let (tokenizer, _) = try Self.tokenizer(.bytePairs, 263, ["aa", "aa", "aa", "aab"])
-        #expect(tokenizer.vocabularySize == 262 + 0 || tokenizer.vocabularySize == 263)
+        #expect(tokenizer.vocabularySize == 262)
         #expect(tokenizer.encode("aa", addingSpecialTokens: false) == [261])
         let (larger, _) = try Self.tokenizer(.bytePairs, 400)
-        #expect(larger.vocabularySize <= 400 && larger.vocabularySize > 290)
+        // No pair occurs twice any more before the size is reached.
+        #expect(larger.vocabularySize == 279)
         for text in Self.texts + ["Ünbekannt 漢字"] { #expect(try larger.decode(larger.encode(text)) == text) }
         #expect(larger.encode(" star", addingSpecialTokens: false).count == 1)
     }
@@ -49,9 +50,9 @@ import Testing
         "the same texts in another order give the same bytes, and no more tokens than asked for",
         arguments: VocabularyTrainer.Kind.allCases)
     func deterministic(kind: VocabularyTrainer.Kind) throws {
-        let (_, files) = try Self.tokenizer(kind, 280)
-        let (tokenizer, reversed) = try Self.tokenizer(kind, 280, Self.texts.reversed())
+        let (_, files) = try Self.tokenizer(kind, 275)
+        let (tokenizer, reversed) = try Self.tokenizer(kind, 275, Self.texts.reversed())
         #expect(files == reversed)
-        #expect(tokenizer.vocabularySize == 280)
+        #expect(tokenizer.vocabularySize == 275)
     }
 }

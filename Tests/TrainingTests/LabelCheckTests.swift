@@ -49,7 +49,11 @@ import Testing
         }
     }
 
-    @Test("the two ways of making labels agree in every template with a rule, for three kinds of tokenizer")
+    /// Where upstream's sums fail: it counts one id for `<|im_end|>`, which LLaMA's vocabulary has no token for, and it
+    /// corrects for `legacy: false` in the styles TWO and MPT only.
+    private static let upstreamFails = ["mistral_instruct", "chatml_direct", "mistral_direct", "mpt", "chatml"]
+
+    @Test("the two ways of making labels agree wherever upstream's sums can be right, for three kinds of tokenizer")
     func agreement() throws {
         var compared = 0
         for tokenizer in try Self.tokenizers() {
@@ -66,8 +70,15 @@ import Testing
                 switch template.style {
                 case .single, .llama3: #expect(result == .noRule)
                 default:
-                    compared += 1
-                    #expect(result.isSound, "\(template.name), \(tokenizer.summary): \(result)")
+                    if tokenizer is LlamaTokenizer, Self.upstreamFails.contains(template.name) {
+                        guard case .mismatch = result else {
+                            Issue.record("\(template.name), \(tokenizer.summary): \(result)")
+                            continue
+                        }
+                    } else {
+                        compared += 1
+                        #expect(result.isSound, "\(template.name), \(tokenizer.summary): \(result)")
+                    }
                 }
             }
         }
