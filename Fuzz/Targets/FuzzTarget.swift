@@ -66,8 +66,9 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
 }
 
 extension FuzzTarget {
-    /// Reads every byte of tensors.
+    /// Reads every byte of tensors, and tells from their names what model they are.
     private static func use(_ tensors: [String: Tensor]) {
+        _ = CheckpointLayout(config: .object([:]), tensorNames: tensors.keys).description
         var sum = 0
         for tensor in tensors.values { tensor.withBytes { sum = $0.reduce(sum) { $0 &+ Int($1) } } }
         withExtendedLifetime(sum) {}

@@ -138,7 +138,7 @@ extension CheckpointLayout {
         var routed: Set<Int> = []
         for name in names where name.hasPrefix("model.layers.") {
             let parts = name.split(separator: ".")
-            guard parts.count > 3, let layer = Int(parts[2]) else { continue }
+            guard parts.count > 3, let layer = Int(parts[2]), (0..<1 << 20).contains(layer) else { continue }
             layers.insert(layer)
             if parts[3] == "router" { routed.insert(layer) }
         }

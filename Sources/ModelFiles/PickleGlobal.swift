@@ -76,7 +76,9 @@ extension PickleMachine {
             let pairs = try arguments.first.map { try members(pairs: $0) } ?? []
             return object(.dictionary, pairs)
         case .size:
-            return object(.tuple, arguments.first.flatMap { items(of: $0) } ?? [])
+            let extents = arguments.first.flatMap { items(of: $0) } ?? []
+            try takeCopies(extents.count)
+            return object(.tuple, extents)
         case .device:
             return .opaque
         case .storage, .inert, .rebuildFromType:
@@ -85,8 +87,9 @@ extension PickleMachine {
     }
 
     /// Keys and values in turn, from a list of pairs.
-    private func members(pairs: Value) throws -> [Value] {
+    private mutating func members(pairs: Value) throws -> [Value] {
         guard let pairs = items(of: pairs) else { throw damaged(expected: "a list of pairs", got: "another value") }
+        try takeCopies(pairs.count * 2)
         return try pairs.flatMap { pair in
             guard let items = items(of: pair), items.count == 2 else {
                 throw damaged(expected: "a pair", got: "another value")

@@ -4,8 +4,8 @@ internal import Tensors
 ///
 /// It can build numbers, texts, tuples, lists, dictionaries and descriptions of tensors, and nothing else: names of
 /// classes and functions are compared with `PickleGlobal`, and no code of the file's choosing can run. Every
-/// instruction takes at least one byte and adds a bounded amount of memory, and there are no loops, so work and
-/// memory are bounded by the pickle's size. Objects lie in one flat array and refer to each other by index: however
+/// instruction takes at least one byte and adds a bounded amount of memory, calls copy no more values altogether than
+/// the pickle has bytes, and there are no loops, so work and memory are bounded by the pickle's size. Objects lie in one flat array and refer to each other by index: however
 /// deep a file nests them, or in cycles, nothing here recurses.
 struct PickleMachine {
     /// A value on the stack.
@@ -60,8 +60,13 @@ struct PickleMachine {
     private var stack: [Value] = []
     private var marks: [Int] = []
     private var memo: [Int: Value] = [:]
+    /// Values that calls may still copy: one list can be the argument of many.
+    private var copyBudget: Int
 
-    private init(_ reader: ByteReader) { self.reader = reader }
+    private init(_ reader: ByteReader) {
+        self.reader = reader
+        copyBudget = reader.remaining
+    }
 
     /// Runs the pickle that `reader` covers; gives the machine with all objects, and the value that remains.
     static func run(_ reader: ByteReader) throws -> (machine: PickleMachine, result: Value) {
@@ -210,6 +215,14 @@ struct PickleMachine {
         return .object(objects.count - 1)
     }
 
+    /// Counts values that a call copies out of an object.
+    mutating func takeCopies(_ count: Int) throws {
+        guard count <= copyBudget else {
+            throw damaged(expected: "calls that copy at most \(reader.range.count) values", got: "more")
+        }
+        copyBudget -= count
+    }
+
     private mutating func push(_ kind: Object.Kind, _ items: [Value]) { stack.append(object(kind, items)) }
 
     private mutating func append(_ items: [Value], to kind: Object.Kind) throws {
@@ -282,8 +295,10 @@ struct PickleMachine {
         return objects[index].items
     }
 
+    /// The integers of a tuple or list, of which one more than a shape can have is enough to refuse it: many tensors may
+    /// name the same list.
     private func integers(_ value: Value) -> [Int]? {
-        guard let items = items(of: value) else { return nil }
+        guard let items = items(of: value)?.prefix(TensorShape.maximumRank + 1) else { return nil }
         let integers = items.compactMap { if case .integer(let value) = $0 { value } else { nil } }
         return integers.count == items.count ? integers : nil
     }

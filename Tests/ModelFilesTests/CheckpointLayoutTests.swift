@@ -127,4 +127,13 @@ struct CheckpointLayoutTests {
     func golden(path: String, layout: CheckpointLayout) throws {
         #expect(try CheckpointDirectory(path: Fixtures.golden.appending(path: path).path).layout == layout)
     }
+
+    @Test("layers whose numbers no model has are not counted")
+    func absurdLayers() {
+        let names = [Int.min, -1, 0, 1 << 20, .max].map { "model.layers.\($0).router.router.weight" }
+        let layout = CheckpointLayout(config: .object([:]), tensorNames: names)
+        #expect(
+            layout == .llava(.init(decoderLayers: 1, mixtureOfDepthsLayers: [0], connector: nil, visionTower: .none)))
+        #expect(layout.description.contains("of 1 layers, mixture of depths (p-MoD) in layers 0 to 0"))
+    }
 }

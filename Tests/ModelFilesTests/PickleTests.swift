@@ -59,6 +59,43 @@ struct PickleTests {
     }
 
     @Test(
+        "a list that many calls copy is refused before it fills the memory",
+        arguments: [("collections", "OrderedDict"), ("torch", "Size")])
+    func copies(module: String, name: String) throws {
+        let get: (UInt8) -> [UInt8] = { [0x68, $0] }
+        var pickle = Pickle()
+        pickle.add("]")
+        pickle.add(raw: [0x71, 0])
+        pickle.add("(")
+        pickle.add(raw: [0x4E, 0x4E, 0x86, 0x71, 1])
+        for _ in 1..<2000 { pickle.add(raw: get(1)) }
+        pickle.add("e")
+        pickle.global(module, name)
+        pickle.add(raw: [0x71, 2])
+        // Each call takes seven bytes and would keep thousands of values.
+        for _ in 0..<2000 { pickle.add(raw: get(2) + get(0) + [0x85, 0x52, 0x30]) }
+        pickle.add("}")
+        let scratch = try Scratch()
+        let error = try #require(throws: CheckpointError.self) { try load(pickle.finished, in: scratch) }
+        guard case .damaged(_, "archive/data.pkl", _, let expected, "more") = error else {
+            Issue.record("\(error)")
+            return
+        }
+        #expect(expected.hasPrefix("calls that copy at most"))
+    }
+
+    @Test("of a shape with thousands of extents no more are read than show that it is none")
+    func extents() throws {
+        let ones = Array(repeating: 1, count: 5000)
+        let pickle = Pickle.dictionary([("a", Pickle.Tensor(count: 4, shape: ones, strides: ones))])
+        let scratch = try Scratch()
+        let shape = Array(repeating: 1, count: 65)
+        #expect(throws: CheckpointError.invalidShape(file: scratch.path("a.bin"), tensor: "a", shape: shape)) {
+            try load(pickle, in: scratch)
+        }
+    }
+
+    @Test(
         "instructions that make objects of classes are refused",
         arguments: [
             ("INST", Array("ios\nsystem\n".utf8)), ("OBJ", Array("(o".utf8)), ("NEWOBJ", [0x29, 0x29, 0x81]),
