@@ -1,4 +1,4 @@
-// GELU, quick GELU, SiLU, the gated product, and the epilogue of a product tile.
+// GELU, quick GELU, SiLU, ReLU, the gated product, and the epilogue of a product tile.
 #include "simd_math.h"
 
 #include <math.h>
@@ -11,6 +11,7 @@ static float activation_portable(vlm_activation activation, float x) {
     case VLM_GELU: return 0.5f * x * (1 + erff(x * 0.70710678f));
     case VLM_QUICK_GELU: return x / (1 + expf(-1.702f * x));
     case VLM_SILU: return x / (1 + expf(-x));
+    case VLM_RELU: return x > 0 ? x : 0;
     }
     return x;
 }
@@ -42,6 +43,7 @@ VLM_INLINE VLM_AVX2 __m256 activation8(vlm_activation activation, __m256 x) {
     case VLM_GELU: return gelu8(x);
     case VLM_QUICK_GELU: return sigmoid_times8(x, 1.702f);
     case VLM_SILU: return sigmoid_times8(x, 1);
+    case VLM_RELU: return _mm256_max_ps(x, _mm256_setzero_ps());
     }
     return x;
 }
@@ -53,6 +55,7 @@ VLM_AVX2 void vlm_activate_avx2(vlm_activation activation, int64_t n, const floa
     case VLM_GELU: RUN(VLM_GELU); break;
     case VLM_QUICK_GELU: RUN(VLM_QUICK_GELU); break;
     case VLM_SILU: RUN(VLM_SILU); break;
+    case VLM_RELU: RUN(VLM_RELU); break;
     }
 #undef RUN
 }
@@ -83,6 +86,7 @@ VLM_INLINE VLM_AVX512 __m512 activation16(vlm_activation activation, __m512 x) {
     case VLM_GELU: return gelu16(x);
     case VLM_QUICK_GELU: return sigmoid_times16(x, 1.702f);
     case VLM_SILU: return sigmoid_times16(x, 1);
+    case VLM_RELU: return _mm512_max_ps(x, _mm512_setzero_ps());
     }
     return x;
 }
@@ -94,6 +98,7 @@ VLM_AVX512 void vlm_activate_avx512(vlm_activation activation, int64_t n, const 
     case VLM_GELU: RUN(VLM_GELU); break;
     case VLM_QUICK_GELU: RUN(VLM_QUICK_GELU); break;
     case VLM_SILU: RUN(VLM_SILU); break;
+    case VLM_RELU: RUN(VLM_RELU); break;
     }
 #undef RUN
 }

@@ -2,7 +2,7 @@
 //
 // The G query heads that share a key/value head are stacked as extra rows, so each key block is packed once per task.
 // The output stays unnormalised until the last block; only the log-sum-exp is kept for a backward pass.
-#include "families.h"
+#include "attention.h"
 
 #include <math.h>
 
@@ -12,33 +12,17 @@ enum {
     DIRECT_ROWS = 8,     // up to this many rows (decode) keys and values are read in place instead of packed
 };
 
-// Stands for "no key seen": finite, so that the difference of two of them is 0 and not NaN.
-static const float NO_KEY = -1e30f;
-static const float LOG2_E = 1.44269504088896341f;
-static const float LN_2 = 0.69314718055994531f;
-
 int64_t vlm_attention_task_queries(const vlm_attention *a) {
     // Tasks of equal size: each packs the keys it sees, which one left-over query must not cause.
     int64_t rows = a->queries * a->group, tasks = vlm_max(1, (rows + TASK_ROWS / 2) / TASK_ROWS);
     return vlm_max(1, (a->queries + tasks - 1) / tasks);
 }
 
-static int64_t panels(int64_t columns, const vlm_kernels *k) {
-    return (columns + k->tile_columns - 1) / k->tile_columns;
-}
-
 size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a) {
     int64_t rows = vlm_attention_task_queries(a) * a->group, d = a->head_size, nr = k->tile_columns;
-    int64_t keys = panels(KEY_BLOCK, k) * nr;
-    int64_t packed = keys * d + KEY_BLOCK * panels(d, k) * nr;
+    int64_t keys = vlm_panels(KEY_BLOCK, k) * nr;
+    int64_t packed = keys * d + KEY_BLOCK * vlm_panels(d, k) * nr;
     return (size_t)(2 * rows * d + 2 * rows + packed + VLM_MAX_TILE_ROWS * keys);
-}
-
-typedef struct visible { int64_t first, end; } visible;
-
-static visible keys_of(const vlm_attention *a, int64_t query) {
-    visible v = {a->first_key ? a->first_key[query] : 0, a->end_key ? a->end_key[query] : a->keys};
-    return v;
 }
 
 /// The working set of one task. Row r is query head r / positions of the group at position first + r % positions.
@@ -55,52 +39,67 @@ static int64_t position_of(const task *t, int64_t row) { return t->first + row %
 static void rows_by_block(const task *t, int64_t row, int64_t rows, int64_t block, int64_t length, int direct) {
     const vlm_attention *a = t->a;
     const vlm_kernels *k = t->k;
-    int64_t d = a->head_size, nr = k->tile_columns, lds = panels(KEY_BLOCK, k) * nr;
+    int64_t d = a->head_size, nr = k->tile_columns, lds = vlm_panels(KEY_BLOCK, k) * nr;
 
-    int64_t low = length, high = 0;  // columns of the block that any row of the group sees
-    for (int64_t r = 0; r < rows; r++) {
-        visible v = keys_of(a, position_of(t, row + r));
-        if (v.end <= v.first) continue;
-        low = vlm_min(low, vlm_max(0, v.first - block));
-        high = vlm_max(high, vlm_min(length, v.end - block));
-    }
-    if (high <= low) return;
-    low = low / nr * nr;  // whole panels; what lies before them is not computed
+    visible v[VLM_MAX_TILE_ROWS];  // columns of the block
+    for (int64_t r = 0; r < rows; r++) v[r] = clipped(keys_of(a, position_of(t, row + r)), block, length);
+    run runs[2];  // of columns that any row sees, from the beginning of a panel
+    int count = runs_of(v, rows, nr, runs);
+    if (count == 0) return;
 
     const float *q_rows[VLM_MAX_TILE_ROWS], *p_rows[VLM_MAX_TILE_ROWS];
     for (int64_t r = 0; r < rows; r++) q_rows[r] = t->q + (row + r) * d;
-    if (direct)
-        k->product_dots(
-            VLM_F32, rows, high - low, d, t->q + row * d, d, a->k + (block + low) * a->ldk, a->ldk, t->scores + low,
-            lds);
-    else
-        for (int64_t j = low; j < high; j += nr)
-            k->product_tile(rows, vlm_min(nr, high - j), d, q_rows, t->keys + j * d, t->scores + j, lds, 0);
-
-    for (int64_t r = 0; r < rows; r++) {
-        visible v = keys_of(a, position_of(t, row + r));
-        float *s = t->scores + r * lds;
-        p_rows[r] = s + low;
-        int64_t begin = vlm_min(high, vlm_max(0, v.first - block)), end = vlm_max(0, vlm_min(high, v.end - block));
-        if (end <= begin) {
-            memset(s + low, 0, (size_t)(high - low) * 4);
-            continue;
-        }
-        float correction = k->online_softmax(end - begin, s + begin, &t->maximum[row + r], &t->sum[row + r]);
-        memset(s + low, 0, (size_t)(begin - low) * 4);
-        memset(s + end, 0, (size_t)(high - end) * 4);
-        if (correction != 1) k->scale(d, correction, t->o + (row + r) * d, t->o + (row + r) * d);
+    for (int n = 0; n < count; n++) {
+        int64_t low = runs[n].first, high = runs[n].end;
+        if (direct)
+            k->product_dots(
+                VLM_F32, rows, high - low, d, t->q + row * d, d, a->k + (block + low) * a->ldk, a->ldk,
+                t->scores + low, lds);
+        else
+            for (int64_t j = low; j < high; j += nr)
+                k->product_tile(rows, vlm_min(nr, high - j), d, q_rows, t->keys + j * d, t->scores + j, lds, 0);
     }
 
-    if (direct)
-        for (int64_t r = 0; r < rows; r++)
-            k->weighted_sum(
-                high - low, d, p_rows[r], a->v + (block + low) * a->ldv, a->ldv, t->o + (row + r) * d);
-    else
-        for (int64_t j = 0; j < d; j += nr)
-            k->product_tile(
-                rows, vlm_min(nr, d - j), high - low, p_rows, t->values + j * KEY_BLOCK + low * nr,
-                t->o + row * d + j, d, 1);
+    for (int64_t r = 0; r < rows; r++) {
+        float *s = t->scores + r * lds;
+        run hull = hull_of(v[r]);
+        // What lies between the two ranges weighs 2^-1e30 = 0.
+        if (!is_empty(v[r].first) && !is_empty(v[r].own))
+            for (int64_t j = v[r].first.end; j < v[r].own.first; j++) s[j] = NO_KEY;
+        if (!is_empty(hull)) {
+            float correction = k->online_softmax(
+                hull.end - hull.first, s + hull.first, &t->maximum[row + r], &t->sum[row + r]);
+            if (correction != 1) k->scale(d, correction, t->o + (row + r) * d, t->o + (row + r) * d);
+        }
+        clear_outside(s, hull, runs, count);
+    }
+
+    for (int n = 0; n < count; n++) {
+        int64_t low = runs[n].first, high = runs[n].end;
+        for (int64_t r = 0; r < rows; r++) p_rows[r] = t->scores + r * lds + low;
+        if (direct)
+            for (int64_t r = 0; r < rows; r++)
+                k->weighted_sum(
+                    high - low, d, p_rows[r], a->v + (block + low) * a->ldv, a->ldv, t->o + (row + r) * d);
+        else
+            for (int64_t j = 0; j < d; j += nr)
+                k->product_tile(
+                    rows, vlm_min(nr, d - j), high - low, p_rows, t->values + j * KEY_BLOCK + low * nr,
+                    t->o + row * d + j, d, 1);
+    }
+}
+
+void vlm_attention_visible(
+    const vlm_attention *a, int64_t first, int64_t end, int64_t *first_key, int64_t *end_key) {
+    int64_t low = a->keys, high = 0;
+    for (int64_t i = first; i < end; i++) {
+        run hull = hull_of(keys_of(a, i));
+        if (is_empty(hull)) continue;
+        low = vlm_min(low, hull.first);
+        high = vlm_max(high, hull.end);
+    }
+    *first_key = vlm_min(low, high);
+    *end_key = high;
 }
 
 void vlm_attention_queries(
@@ -112,16 +111,11 @@ void vlm_attention_queries(
     t.maximum = t.o + rows * d;
     t.sum = t.maximum + rows;
     t.keys = t.sum + rows;
-    t.values = t.keys + panels(KEY_BLOCK, k) * nr * d;
-    t.scores = t.values + KEY_BLOCK * panels(d, k) * nr;
+    t.values = t.keys + vlm_panels(KEY_BLOCK, k) * nr * d;
+    t.scores = t.values + KEY_BLOCK * vlm_panels(d, k) * nr;
 
-    int64_t low = a->keys, high = 0;
-    for (int64_t i = first; i < end; i++) {
-        visible v = keys_of(a, i);
-        if (v.end <= v.first) continue;
-        low = vlm_min(low, v.first);
-        high = vlm_max(high, v.end);
-    }
+    int64_t low, high;
+    vlm_attention_visible(a, first, end, &low, &high);
     for (int64_t r = 0; r < rows; r++) {
         int64_t head = r / positions;
         k->scale(d, a->scale * LOG2_E, a->q + position_of(&t, r) * a->ldq + head * d, t.q + r * d);

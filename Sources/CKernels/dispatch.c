@@ -10,7 +10,12 @@
         .online_softmax = vlm_online_softmax_##isa, .layer_norm = vlm_layer_norm_##isa,                              \
         .rms_norm = vlm_rms_norm_##isa, .activate = vlm_activate_##isa, .silu_gate = vlm_silu_gate_##isa,            \
         .add_scaled = vlm_add_scaled_##isa, .scale = vlm_scale_##isa, .multiply = vlm_multiply_##isa,                \
-        .rotate_half = vlm_rotate_half_##isa, .widen = vlm_widen_##isa,                                              \
+        .rotate_half = vlm_rotate_half_##isa, .widen = vlm_widen_##isa, .outer_tile = vlm_outer_tile_##isa,          \
+        .layer_norm_backward = vlm_layer_norm_backward_##isa,                                                        \
+        .rms_norm_backward = vlm_rms_norm_backward_##isa, .activate_backward = vlm_activate_backward_##isa,          \
+        .silu_gate_backward = vlm_silu_gate_backward_##isa, .softmax_backward = vlm_softmax_backward_##isa,          \
+        .attention_gradient = vlm_attention_gradient_##isa, .add_product = vlm_add_product_##isa,                    \
+        .adamw = vlm_adamw_##isa,                                                                                    \
     }
 
 static const vlm_kernels portable = VLM_TABLE(portable, VLM_TILE_ROWS_PORTABLE, VLM_TILE_COLUMNS_PORTABLE);

@@ -74,6 +74,8 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
 #define VLM_DECLARE_FAMILIES(isa)                                                                                    \
     void vlm_product_tile_##isa(                                                                                     \
         int64_t, int64_t, int64_t, const float *const *, const float *, float *, int64_t, int);                      \
+    void vlm_outer_tile_##isa(                                                                                       \
+        int64_t, int64_t, int64_t, const float *, int64_t, const float *, float *, int64_t, int);                    \
     void vlm_pack_out_in_##isa(vlm_element, int64_t, int64_t, const void *, int64_t, float *);                       \
     void vlm_pack_in_out_##isa(vlm_element, int64_t, int64_t, const void *, int64_t, float *);                       \
     void vlm_product_dots_##isa(                                                                                     \
@@ -90,6 +92,17 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
     void vlm_scale_##isa(int64_t, float, const float *, float *);                                                    \
     void vlm_multiply_##isa(int64_t, const float *, const float *, float *);                                         \
     void vlm_rotate_half_##isa(int64_t, const float *, const float *, const float *, float *);                       \
+    void vlm_layer_norm_backward_##isa(                                                                              \
+        int64_t, const float *, const float *, float, const float *, float *, int, float *, float *);                \
+    void vlm_rms_norm_backward_##isa(                                                                                \
+        int64_t, const float *, const float *, float, const float *, float *, int, float *);                         \
+    void vlm_activate_backward_##isa(vlm_activation, int64_t, const float *, const float *, float *);                \
+    void vlm_silu_gate_backward_##isa(                                                                               \
+        int64_t, const float *, const float *, const float *, float *, float *);                                     \
+    void vlm_softmax_backward_##isa(int64_t, const float *, const float *, float *);                                 \
+    void vlm_attention_gradient_##isa(int64_t, float *, float *, float, float);                                      \
+    void vlm_add_product_##isa(int64_t, const float *, const float *, float *);                                      \
+    void vlm_adamw_##isa(const vlm_adamw_step *, int64_t, const float *, float *, float *, float *);                 \
     void vlm_widen_##isa(vlm_element, int64_t, const void *, float *);                                               \
     void vlm_dequantize_##isa(vlm_element, int64_t, const void *, float *);
 

@@ -34,7 +34,16 @@ static void finish(const vlm_kernels *k, const vlm_product *p, int64_t row, int6
 static void pack(
     const vlm_kernels *k, const vlm_product *p, int64_t j, int64_t columns, int64_t depth_start, int64_t depth,
     float *rows, float *panel) {
-    if (vlm_is_block(p->w_type)) {
+    if (vlm_is_block(p->w_type) && p->w_layout == VLM_IN_OUT) {
+        // Row by row: the blocks that the columns touch are dequantised, and the columns copied.
+        int64_t unit = vlm_block_elements(p->w_type), nr = k->tile_columns, begin = j / unit * unit;
+        int64_t span = (j + columns + unit - 1) / unit * unit - begin;
+        for (int64_t i = 0; i < depth; i++) {
+            k->widen(p->w_type, span, vlm_at(p->w_type, p->w, (depth_start + i) * p->ldw + begin), rows);
+            memcpy(panel + i * nr, rows + j - begin, (size_t)columns * 4);
+            memset(panel + i * nr + columns, 0, (size_t)(nr - columns) * 4);
+        }
+    } else if (vlm_is_block(p->w_type)) {
         for (int64_t i = 0; i < columns; i++)
             k->widen(
                 p->w_type, depth, vlm_at(p->w_type, p->w, (j + i) * p->ldw + depth_start), rows + i * DEPTH_BLOCK);
@@ -65,7 +74,7 @@ static void block(
                 int64_t columns = vlm_min(nr, end - n);
                 k->product_tile(
                     rows, columns, depth, a, scratch + (n - j) * block_depth, p->c + row * p->ldc + n, p->ldc,
-                    start > 0);
+                    start > 0 || p->accumulate);
                 if (last) finish(k, p, row, rows, n, columns);
             }
         }
@@ -93,7 +102,7 @@ static void dots_of_blocks(const vlm_kernels *k, const vlm_product *p, int64_t f
 
 void vlm_product_columns(
     const vlm_kernels *k, const vlm_product *p, int64_t first, int64_t end, float *scratch) {
-    if (p->rows <= DOTS_ROWS && !p->row_invariant && p->w_layout == VLM_OUT_IN && p->depth > 0) {
+    if (p->rows <= DOTS_ROWS && !p->row_invariant && !p->accumulate && p->w_layout == VLM_OUT_IN && p->depth > 0) {
         if (vlm_is_block(p->w_type))
             dots_of_blocks(k, p, first, end, scratch);
         else
@@ -104,7 +113,7 @@ void vlm_product_columns(
         return;
     }
     if (p->depth == 0) {
-        for (int64_t r = 0; r < p->rows; r++) memset(p->c + r * p->ldc + first, 0, (size_t)(end - first) * 4);
+        for (int64_t r = 0; r < p->rows && !p->accumulate; r++) memset(p->c + r * p->ldc + first, 0, (size_t)(end - first) * 4);
         finish(k, p, 0, p->rows, first, end - first);
         return;
     }
@@ -112,4 +121,38 @@ void vlm_product_columns(
     int64_t step = narrow ? k->tile_columns : vlm_product_task_columns(k);
     int64_t depth = narrow ? NARROW_DEPTH_BLOCK : DEPTH_BLOCK;
     for (int64_t j = first; j < end; j += step) block(k, p, j, vlm_min(j + step, end), depth, scratch);
+}
+
+// ---- the gradient of a weight ------------------------------------------------------------------------------------
+
+enum {
+    OUTER_TILES = 16,   // tiles of rows of a task: a panel of B is packed once per OUTER_TILES * MR rows
+    OUTER_DEPTH = 512,  // 4 AVX-512 panels of 512 x 32 floats fill 256 KB of L2
+};
+
+int64_t vlm_outer_task_rows(const vlm_kernels *k) { return OUTER_TILES * k->tile_rows; }
+int64_t vlm_outer_task_columns(const vlm_kernels *k) { return PANELS * k->tile_columns; }
+size_t vlm_outer_scratch(const vlm_kernels *k) { return (size_t)(PANELS * OUTER_DEPTH * k->tile_columns); }
+
+void vlm_outer_block(
+    const vlm_kernels *k, const vlm_outer *p, int64_t row, int64_t end_row, int64_t column, int64_t end_column,
+    float *scratch) {
+    int64_t nr = k->tile_columns;
+    if (p->depth == 0)
+        for (int64_t r = row; r < end_row && !p->accumulate; r++)
+            memset(p->c + r * p->ldc + column, 0, (size_t)(end_column - column) * 4);
+    for (int64_t start = 0; start < p->depth; start += OUTER_DEPTH) {
+        int64_t depth = vlm_min(OUTER_DEPTH, p->depth - start);
+        for (int64_t j = column; j < end_column; j += nr)
+            k->pack_in_out(
+                VLM_F32, vlm_min(nr, end_column - j), depth, p->b + start * p->ldb + j, p->ldb,
+                scratch + (j - column) * OUTER_DEPTH);
+        for (int64_t r = row, rows; r < end_row; r += rows) {
+            rows = vlm_next_rows(end_row - r, k->tile_rows);
+            for (int64_t j = column; j < end_column; j += nr)
+                k->outer_tile(
+                    rows, vlm_min(nr, end_column - j), depth, p->a + start * p->lda + r, p->lda,
+                    scratch + (j - column) * OUTER_DEPTH, p->c + r * p->ldc + j, p->ldc, start > 0 || p->accumulate);
+        }
+    }
 }

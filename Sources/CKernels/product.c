@@ -1,4 +1,4 @@
-// The register tile of the float32 matrix product.
+// The register tiles of the float32 matrix product: with A by rows and, for the gradients of weights, by columns.
 //
 // The tile of C lives in registers over the whole depth; each step loads one row of the panel and broadcasts one value
 // from each row of A. Every element is one chain of fused multiply-adds in ascending k, whatever the tile around it.
@@ -13,6 +13,17 @@ void vlm_product_tile_portable(
         for (int64_t j = 0; j < columns; j++) {
             float sum = accumulate ? c[r * ldc + j] : 0;
             for (int64_t k = 0; k < depth; k++) sum += a[r][k] * panel[k * VLM_TILE_COLUMNS_PORTABLE + j];
+            c[r * ldc + j] = sum;
+        }
+}
+
+void vlm_outer_tile_portable(
+    int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t lda, const float *panel, float *c,
+    int64_t ldc, int accumulate) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < columns; j++) {
+            float sum = accumulate ? c[r * ldc + j] : 0;
+            for (int64_t k = 0; k < depth; k++) sum += a[k * lda + r] * panel[k * VLM_TILE_COLUMNS_PORTABLE + j];
             c[r * ldc + j] = sum;
         }
 }
@@ -63,6 +74,37 @@ VLM_AVX2 void vlm_product_tile_avx2(
 #undef RUN
 }
 
+VLM_INLINE VLM_AVX2 void outer_avx2(
+    int rows, int vectors, int64_t columns, int64_t depth, const float *a, int64_t lda, const float *panel, float *c,
+    int64_t ldc, int accumulate) {
+    __m256 sum[VLM_TILE_ROWS_AVX2][2];
+    VLM_UNROLL for (int r = 0; r < rows; r++)
+        VLM_UNROLL for (int v = 0; v < vectors; v++)
+            sum[r][v] = accumulate ? load8(c + r * ldc + 8 * v, columns - 8 * v) : _mm256_setzero_ps();
+    for (int64_t k = 0; k < depth; k++, a += lda) {
+        __m256 b[2];
+        VLM_UNROLL for (int v = 0; v < vectors; v++)
+            b[v] = _mm256_loadu_ps(panel + k * VLM_TILE_COLUMNS_AVX2 + 8 * v);
+        VLM_UNROLL for (int r = 0; r < rows; r++) {
+            __m256 x = _mm256_broadcast_ss(a + r);
+            VLM_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm256_fmadd_ps(x, b[v], sum[r][v]);
+        }
+    }
+    VLM_UNROLL for (int r = 0; r < rows; r++)
+        VLM_UNROLL for (int v = 0; v < vectors; v++) store8(c + r * ldc + 8 * v, columns - 8 * v, sum[r][v]);
+}
+
+VLM_AVX2 void vlm_outer_tile_avx2(
+    int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t lda, const float *panel, float *c,
+    int64_t ldc, int accumulate) {
+#define RUN(r, v) outer_avx2(r, v, columns, depth, a, lda, panel, c, ldc, accumulate)
+    int wide = columns > 8;
+    switch (rows) {
+        VLM_CASE(RUN, 1) VLM_CASE(RUN, 2) VLM_CASE(RUN, 3) VLM_CASE(RUN, 4) VLM_CASE(RUN, 5) VLM_CASE(RUN, 6)
+    }
+#undef RUN
+}
+
 // ---- AVX-512 -----------------------------------------------------------------------------------------------------
 
 VLM_INLINE VLM_AVX512 void tile_avx512(
@@ -92,6 +134,38 @@ VLM_AVX512 void vlm_product_tile_avx512(
     int64_t rows, int64_t columns, int64_t depth, const float *const *a, const float *panel, float *c, int64_t ldc,
     int accumulate) {
 #define RUN(r, v) tile_avx512(r, v, columns, depth, a, panel, c, ldc, accumulate)
+    int wide = columns > 16;
+    switch (rows) {
+        VLM_CASE(RUN, 1) VLM_CASE(RUN, 2) VLM_CASE(RUN, 3) VLM_CASE(RUN, 4) VLM_CASE(RUN, 5) VLM_CASE(RUN, 6)
+        VLM_CASE(RUN, 7) VLM_CASE(RUN, 8) VLM_CASE(RUN, 9) VLM_CASE(RUN, 10) VLM_CASE(RUN, 11) VLM_CASE(RUN, 12)
+    }
+#undef RUN
+}
+
+VLM_INLINE VLM_AVX512 void outer_avx512(
+    int rows, int vectors, int64_t columns, int64_t depth, const float *a, int64_t lda, const float *panel, float *c,
+    int64_t ldc, int accumulate) {
+    __m512 sum[VLM_TILE_ROWS_AVX512][2];
+    VLM_UNROLL for (int r = 0; r < rows; r++)
+        VLM_UNROLL for (int v = 0; v < vectors; v++)
+            sum[r][v] = accumulate ? load16(c + r * ldc + 16 * v, columns - 16 * v) : _mm512_setzero_ps();
+    for (int64_t k = 0; k < depth; k++, a += lda) {
+        __m512 b[2];
+        VLM_UNROLL for (int v = 0; v < vectors; v++)
+            b[v] = _mm512_loadu_ps(panel + k * VLM_TILE_COLUMNS_AVX512 + 16 * v);
+        VLM_UNROLL for (int r = 0; r < rows; r++) {
+            __m512 x = _mm512_set1_ps(a[r]);
+            VLM_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_fmadd_ps(x, b[v], sum[r][v]);
+        }
+    }
+    VLM_UNROLL for (int r = 0; r < rows; r++)
+        VLM_UNROLL for (int v = 0; v < vectors; v++) store16(c + r * ldc + 16 * v, columns - 16 * v, sum[r][v]);
+}
+
+VLM_AVX512 void vlm_outer_tile_avx512(
+    int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t lda, const float *panel, float *c,
+    int64_t ldc, int accumulate) {
+#define RUN(r, v) outer_avx512(r, v, columns, depth, a, lda, panel, c, ldc, accumulate)
     int wide = columns > 16;
     switch (rows) {
         VLM_CASE(RUN, 1) VLM_CASE(RUN, 2) VLM_CASE(RUN, 3) VLM_CASE(RUN, 4) VLM_CASE(RUN, 5) VLM_CASE(RUN, 6)

@@ -67,8 +67,8 @@ VLM_INLINE VLM_AVX2 __m256 sigmoid_times8(__m256 x, float slope) {
     return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1), e));
 }
 
-VLM_INLINE VLM_AVX2 __m256 gelu8(__m256 x) {
-    __m256 z = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+/// Phi(-z) for z >= 0: the upper tail of the normal distribution.
+VLM_INLINE VLM_AVX2 __m256 normal_tail8(__m256 z) {
     __m256 q = _mm256_fmadd_ps(z, _mm256_set1_ps(VLM_TAIL_8), _mm256_set1_ps(VLM_TAIL_7));
     q = _mm256_fmadd_ps(q, z, _mm256_set1_ps(VLM_TAIL_6));
     q = _mm256_fmadd_ps(q, z, _mm256_set1_ps(VLM_TAIL_5));
@@ -76,8 +76,12 @@ VLM_INLINE VLM_AVX2 __m256 gelu8(__m256 x) {
     q = _mm256_fmadd_ps(q, z, _mm256_set1_ps(VLM_TAIL_3));
     q = _mm256_fmadd_ps(q, z, _mm256_set1_ps(VLM_TAIL_2));
     q = _mm256_fmadd_ps(q, z, _mm256_set1_ps(VLM_TAIL_1));
-    __m256 tail = exp2_8(_mm256_fnmsub_ps(q, z, _mm256_set1_ps(1)));
-    return _mm256_fnmadd_ps(z, tail, _mm256_max_ps(_mm256_setzero_ps(), x));
+    return exp2_8(_mm256_fnmsub_ps(q, z, _mm256_set1_ps(1)));
+}
+
+VLM_INLINE VLM_AVX2 __m256 gelu8(__m256 x) {
+    __m256 z = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+    return _mm256_fnmadd_ps(z, normal_tail8(z), _mm256_max_ps(_mm256_setzero_ps(), x));
 }
 
 // ---- AVX-512 -----------------------------------------------------------------------------------------------------
@@ -109,8 +113,8 @@ VLM_INLINE VLM_AVX512 __m512 sigmoid_times16(__m512 x, float slope) {
     return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1), e));
 }
 
-VLM_INLINE VLM_AVX512 __m512 gelu16(__m512 x) {
-    __m512 z = _mm512_abs_ps(x);
+/// Phi(-z) for z >= 0: the upper tail of the normal distribution.
+VLM_INLINE VLM_AVX512 __m512 normal_tail16(__m512 z) {
     __m512 q = _mm512_fmadd_ps(z, _mm512_set1_ps(VLM_TAIL_8), _mm512_set1_ps(VLM_TAIL_7));
     q = _mm512_fmadd_ps(q, z, _mm512_set1_ps(VLM_TAIL_6));
     q = _mm512_fmadd_ps(q, z, _mm512_set1_ps(VLM_TAIL_5));
@@ -118,8 +122,12 @@ VLM_INLINE VLM_AVX512 __m512 gelu16(__m512 x) {
     q = _mm512_fmadd_ps(q, z, _mm512_set1_ps(VLM_TAIL_3));
     q = _mm512_fmadd_ps(q, z, _mm512_set1_ps(VLM_TAIL_2));
     q = _mm512_fmadd_ps(q, z, _mm512_set1_ps(VLM_TAIL_1));
-    __m512 tail = exp2_16(_mm512_fnmsub_ps(q, z, _mm512_set1_ps(1)));
-    return _mm512_fnmadd_ps(z, tail, _mm512_max_ps(_mm512_setzero_ps(), x));
+    return exp2_16(_mm512_fnmsub_ps(q, z, _mm512_set1_ps(1)));
+}
+
+VLM_INLINE VLM_AVX512 __m512 gelu16(__m512 x) {
+    __m512 z = _mm512_abs_ps(x);
+    return _mm512_fnmadd_ps(z, normal_tail16(z), _mm512_max_ps(_mm512_setzero_ps(), x));
 }
 
 #endif

@@ -105,3 +105,15 @@ VLM_AVX512 float vlm_online_softmax_avx512(int64_t n, float *x, float *maximum, 
 }
 
 #endif
+
+// ---- cross entropy -----------------------------------------------------------------------------------------------
+
+float vlm_cross_entropy(const vlm_kernels *k, int64_t n, const float *x, int64_t target, float *gradient) {
+    const float log2_e = 1.44269504088896341f, ln_2 = 0.69314718055994531f;
+    k->scale(n, log2_e, x, gradient);
+    float maximum = -1e30f, sum = 0, own = gradient[target];
+    k->online_softmax(n, gradient, &maximum, &sum);
+    k->scale(n, 1 / sum, gradient, gradient);
+    gradient[target] -= 1;
+    return (maximum - own + log2f(sum)) * ln_2;
+}

@@ -1,4 +1,4 @@
-public import NeuralNetwork
+import NeuralNetwork
 public import Tensors
 
 /// One pre-norm transformer layer: attention, then a gated feed-forward network, each with a residual connection.
@@ -11,14 +11,14 @@ public struct LlamaDecoderLayer: DecoderLayer {
     let mlp: LlamaMLP
 
     /// The layer applied to T new tokens, `[T, D]` -> `[T, D]`; their keys and values enter the cache.
-    public func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues) -> Tensor {
-        let h = attended(x, step.rotations, cache: cache)  // [T, D]
+    public func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues?) -> Tensor {
+        let h = attended(x, step, cache: cache)  // [T, D]
         return h + feedForward(h)  // [T, D]
     }
 
     /// x + attention(norm(x)): the residual stream between the two branches, `[T, D]` -> `[T, D]`.
-    public func attended(_ x: Tensor, _ rotations: Rotations, cache: LayerKeyValues) -> Tensor {
-        x + selfAttn(inputLayernorm(x), rotations, cache: cache)
+    public func attended(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues?) -> Tensor {
+        x + selfAttn(inputLayernorm(x), step, cache: cache)
     }
 
     /// The feed-forward branch alone, without its residual, `[T, D]` -> `[T, D]`.
@@ -27,7 +27,10 @@ public struct LlamaDecoderLayer: DecoderLayer {
     }
 }
 
-/// Causal self-attention with rotary positions and grouped queries.
+/// Self-attention with rotary positions and grouped queries.
+///
+/// With a cache, queries read the keys and values in it, which no gradient flows back to; without one, those of the same
+/// tokens.
 public struct LlamaAttention: Sendable {
     let qProj: Linear
     let kProj: Linear
@@ -36,9 +39,16 @@ public struct LlamaAttention: Sendable {
     let numAttentionHeads: Int
     let numKeyValueHeads: Int
 
-    func callAsFunction(_ x: Tensor, _ rotations: Rotations, cache: LayerKeyValues) -> Tensor {
-        let q = rotations(qProj(x))  // [T, H · K]
-        cache.append(keys: rotations(kProj(x)), values: vProj(x))
+    func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues?) -> Tensor {
+        let q = step.rotations(qProj(x))  // [T, H · K]
+        let (k, v) = (step.rotations(kProj(x)), vProj(x))
+        guard let cache else {
+            return oProj(
+                attention(
+                    queries: q, keys: k, values: v, heads: numAttentionHeads, keyValueHeads: numKeyValueHeads,
+                    mask: step.mask))
+        }
+        cache.append(keys: k, values: v)
         return oProj(
             attention(
                 queries: q, keys: cache.keys, values: cache.values, heads: numAttentionHeads,

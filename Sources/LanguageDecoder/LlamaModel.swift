@@ -13,7 +13,7 @@ public struct LlamaModel: Sendable {
     let norm: RMSNorm
     let lmHead: Linear
 
-    /// Final hidden states of T new tokens that follow those in the cache.
+    /// Final hidden states of T new tokens that follow those in the cache. Nothing is recorded for gradients.
     /// - Parameters:
     ///   - inputsEmbeds: embeddings of the tokens, `[T, D]`.
     ///   - skippable: tokens that mixture-of-depths layers may skip; nil for none.
@@ -25,10 +25,45 @@ public struct LlamaModel: Sendable {
     ) -> Tensor {
         let rotations = rotaryEmbedding(Array(cache.advance(by: inputsEmbeds.rows)))
         let step = DecoderStep(rotations: rotations, skippable: skippable, trace: trace)
+        let caches = cache.layers
+        return withoutGradients {
+            hiddenStates(inputsEmbeds, step) { layer, index, h in layer(h, step, cache: caches[index]) }
+        }
+    }
+
+    /// Final hidden states of whole sequences, with a way back: the form that training uses.
+    /// - Parameters:
+    ///   - inputsEmbeds: embeddings of the tokens, `[T, D]`.
+    ///   - positions: position of each token; by default 0..<T.
+    ///   - mask: which tokens each token sees.
+    ///   - skippable: tokens that mixture-of-depths layers may skip, of one sequence; nil for none.
+    ///   - checkpointing: whether intermediates of a layer are computed again on the way back instead of kept.
+    ///   - trace: receives `decoder.hidden.I`, `[1, T, D]`.
+    /// - Returns: `[T, D]`, after the final norm.
+    public func hiddenStates(
+        ofSequence inputsEmbeds: Tensor, positions: [Int]? = nil, mask: AttentionMask = .causal,
+        skippable: [Bool]? = nil, checkpointing: Bool = false, trace: Trace? = nil
+    ) -> Tensor {
+        let rotations = rotaryEmbedding(positions ?? Array(0..<inputsEmbeds.rows))
+        let step = DecoderStep(rotations: rotations, mask: mask, skippable: skippable, trace: trace)
+        return hiddenStates(inputsEmbeds, step) { layer, _, h in
+            guard checkpointing else { return layer(h, step, cache: nil) }
+            return checkpointed([h]) { inputs in
+                // What runs again must not be recorded in the trace a second time.
+                let step = DecoderStep(rotations: rotations, mask: mask, skippable: skippable, trace: nil)
+                return layer(inputs[0], step, cache: nil)
+            }
+        }
+    }
+
+    private func hiddenStates(
+        _ inputsEmbeds: Tensor, _ step: DecoderStep, apply: (any DecoderLayer, Int, Tensor) -> Tensor
+    ) -> Tensor {
+        let trace = step.trace
         var h = inputsEmbeds  // [T, D]
         for (index, layer) in layers.enumerated() {
             trace?.record("decoder.hidden.\(index)", h.reshaped(to: [1] + h.shape))
-            h = layer(h, step, cache: cache.layers[index])  // [T, D]
+            h = apply(layer, index, h)  // [T, D]
         }
         trace?.record("decoder.layer_output.\(layers.count - 1)", h.reshaped(to: [1] + h.shape))
         h = norm(h)

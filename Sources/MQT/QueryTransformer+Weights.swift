@@ -18,12 +18,10 @@ extension QueryTransformer {
             let rows = part * size..<(part + 1) * size
             return Linear(weight: inProjWeight[rows], bias: inProjBias[rows])
         }
-        let lnQ = LayerNorm(weights.scoped("ln_q"), size: size, epsilon: 1e-6)
-        let posEmbed = weights.widened("pos_embed", [maximumTokens, size])
-        let query = weights.widened("query", [maximumTokens, size])
-
-        queries = projection(0)(lnQ(query + posEmbed))
-        self.posEmbed = posEmbed
+        query = weights.widened("query", [maximumTokens, size])
+        posEmbed = weights.widened("pos_embed", [maximumTokens, size])
+        lnQ = LayerNorm(weights.scoped("ln_q"), size: size, epsilon: 1e-6)
+        qProj = projection(0)
         lnK = LayerNorm(weights.scoped("ln_k"), size: size, epsilon: 1e-6)
         lnV = LayerNorm(weights.scoped("ln_v"), size: size, epsilon: 1e-6)
         kProj = projection(1)

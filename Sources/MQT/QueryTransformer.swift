@@ -12,10 +12,12 @@ public import Tensors
 /// Source: MQT (arXiv 2405.19315); repository gordonhu608/MQT-LLaVA at 92c35d0, class `Resampler`. The resampled
 /// positions stay float32 here, where the reference rounds them to the parameters' type.
 public struct QueryTransformer: Sendable {
-    /// Learned queries with their positions, normalised and projected, `[M, D]`.
-    let queries: Tensor
+    /// Learned queries, `[M, D]`.
+    let query: Tensor
     /// Learned positions, `[M, D]`, row-major over a square grid.
     let posEmbed: Tensor
+    let lnQ: LayerNorm
+    let qProj: Linear
     let lnK: LayerNorm
     let lnV: LayerNorm
     let kProj: Linear
@@ -27,17 +29,26 @@ public struct QueryTransformer: Sendable {
     let numHeads: Int
 
     /// Largest number of visual tokens, M.
-    public var maximumTokens: Int { queries.rows }
+    public var maximumTokens: Int { query.rows }
     /// Width of the features it reads, D.
     public var featureSize: Int { posEmbed.columns }
     /// Width of the tokens it makes, E.
     public var tokenSize: Int { proj.columns }
 
-    /// The attention weights for features on a grid: compute once, use for every image.
-    public func attentionTable(for grid: PatchGrid) -> AttentionTable {
+    /// The attention weights for features on a grid: compute once, use for every image; in training, once for every
+    /// step.
+    /// - Parameter budget: the largest budget the table serves; nil for M.
+    public func attentionTable(for grid: PatchGrid, budget: VisualTokenBudget? = nil) -> AttentionTable {
+        let rows = 0..<(budget?.tokens ?? maximumTokens)
+        let q = qProj(lnQ(query[rows] + posEmbed[rows]), isRowInvariant: true)  // [m, D]
         let k = kProj(lnK(keyPositions(for: grid)))  // [N, D]
-        return AttentionTable(
-            grid: grid, weights: Tensors.attentionTable(queries: queries, keys: k, heads: numHeads))
+        return AttentionTable(grid: grid, weights: Tensors.attentionTable(queries: q, keys: k, heads: numHeads))
+    }
+
+    /// Whether the attention weights have a way back, so that a table must be made anew for every step.
+    public var isTableTrained: Bool {
+        [query, posEmbed, lnQ.weight, lnQ.bias, lnK.weight, lnK.bias, qProj.weight, kProj.weight]
+            .contains(where: \.isTracked)
     }
 
     /// The learned positions resampled to a grid by bicubic interpolation, `[N, D]`.

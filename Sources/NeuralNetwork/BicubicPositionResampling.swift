@@ -8,26 +8,16 @@ public import Tensors
 /// - Returns: `[to.count, D]`.
 public func bicubicallyResampled(_ positions: Tensor, from: PatchGrid, to: PatchGrid) -> Tensor {
     if from == to { return positions }
-    let size = positions.columns
     let rows = taps(inputs: from.height, outputs: to.height)
     let columns = taps(inputs: from.width, outputs: to.width)
-    return positions.withFloats { source in
-        Tensor(shape: [to.count, size]) { output in
-            output.update(repeating: 0)
-            for (y, rowTaps) in rows.enumerated() {
-                for (x, columnTaps) in columns.enumerated() {
-                    let target = (y * to.width + x) * size
-                    for (row, rowWeight) in rowTaps {
-                        for (column, columnWeight) in columnTaps {
-                            let start = (row * from.width + column) * size
-                            let weight = rowWeight * columnWeight
-                            for c in 0..<size { output[target + c] += weight * source[start + c] }
-                        }
-                    }
+    return positions.combinedRows(
+        rows.flatMap { rowTaps in
+            columns.map { columnTaps in
+                rowTaps.flatMap { row in
+                    columnTaps.map { (row.index * from.width + $0.index, row.weight * $0.weight) }
                 }
             }
-        }
-    }
+        })
 }
 
 /// The four inputs that each output of one axis reads, with their weights.

@@ -2,8 +2,10 @@ public import Tensors
 
 /// Layer normalisation over the last dimension (arXiv 1607.06450).
 public struct LayerNorm: Sendable {
-    let weight: Tensor
-    let bias: Tensor
+    /// `[D]` float32.
+    public let weight: Tensor
+    /// `[D]` float32.
+    public let bias: Tensor
     let epsilon: Float
 
     /// Reads `weight` and `bias`, `[size]` each, under the reader's prefix.

@@ -9,32 +9,44 @@ public final class WeightReader {
         var missing: [String] = []
         var mismatched: [String] = []
         var used: Set<String> = []
+        var parameters: [Parameter] = []
     }
 
     private let tensors: [String: Tensor]
     private let prefix: String
+    private let isTrained: (String) -> Bool
     private let findings: Findings
 
     /// A reader of the given tensors.
-    public convenience init(_ tensors: [String: Tensor]) {
-        self.init(tensors, prefix: "", findings: Findings())
+    /// - Parameter isTrained: the full names of the weights that become parameters: float32 copies that gradients are
+    ///   gathered for. The others stay as they are stored; gradients flow through them.
+    public convenience init(_ tensors: [String: Tensor], training isTrained: @escaping (String) -> Bool = { _ in false })
+    {
+        self.init(tensors, prefix: "", training: isTrained, findings: Findings())
     }
 
-    private init(_ tensors: [String: Tensor], prefix: String, findings: Findings) {
+    private init(
+        _ tensors: [String: Tensor], prefix: String, training isTrained: @escaping (String) -> Bool, findings: Findings
+    ) {
         self.tensors = tensors
         self.prefix = prefix
+        self.isTrained = isTrained
         self.findings = findings
     }
 
+    /// The parameters handed out so far, in the order they were first asked for.
+    public var parameters: [Parameter] { findings.parameters }
+
     /// A reader of the tensors whose names go on after `name` and a dot.
     public func scoped(_ name: String) -> WeightReader {
-        WeightReader(tensors, prefix: prefix + name + ".", findings: findings)
+        WeightReader(tensors, prefix: prefix + name + ".", training: isTrained, findings: findings)
     }
 
     /// Whether a tensor of this name exists.
     public func contains(_ name: String) -> Bool { tensors[prefix + name] != nil }
 
-    /// A weight in the type it is stored in, float32, bfloat16 or float16 (float64 is narrowed to float32).
+    /// A weight in the type it is stored in, float32, bfloat16 or float16 (float64 is narrowed to float32); one that is
+    /// trained as its parameter's tensor.
     /// - Parameter shape: what the model needs; the extents must agree.
     public func matrix(_ name: String, _ shape: [Int]) -> Tensor {
         let full = prefix + name
@@ -48,7 +60,15 @@ public final class WeightReader {
                 "\(full) is \(tensor.elementType.rawValue) \(tensor.shape), the configuration wants \(shape)")
             return standIn(shape)
         }
+        if isTrained(full) { return parameter(full, tensor).tensor }
         return tensor.elementType == .float64 ? tensor.widened : tensor
+    }
+
+    private func parameter(_ name: String, _ values: Tensor) -> Parameter {
+        if let known = findings.parameters.first(where: { $0.name == name }) { return known }
+        let parameter = Parameter(name, values)
+        findings.parameters.append(parameter)
+        return parameter
     }
 
     /// Zeros of the wanted shape. `require` has bounded the extents by those of tensors that exist.
@@ -60,7 +80,7 @@ public final class WeightReader {
     /// Checks the tensors whose shapes fix all extents of a model, before anything is built from its configuration.
     /// - Throws: `WeightError.unusable` if one of them is missing or has another shape.
     public func require(_ shapes: [(name: String, shape: [Int])], source: String) throws {
-        let check = WeightReader(tensors, prefix: prefix, findings: Findings())
+        let check = WeightReader(tensors, prefix: prefix, training: isTrained, findings: Findings())
         for (name, shape) in shapes {
             let full = prefix + name
             guard let tensor = tensors[full] else {

@@ -17,7 +17,7 @@ public struct MixtureOfDepthsLayer: DecoderLayer {
     let index: Int
 
     /// The layer applied to T new tokens, `[T, D]` -> `[T, D]`; only the tokens it keeps enter the cache.
-    public func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues) -> Tensor {
+    public func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues?) -> Tensor {
         guard let routed = step.skippable, routed.contains(true) else {
             step.trace?.record("pmod.kept.\(index)", Tensor(integers: Array(0..<x.rows), shape: [x.rows]))
             return decoderLayer(x, step, cache: cache)
@@ -26,13 +26,11 @@ public struct MixtureOfDepthsLayer: DecoderLayer {
         record(decision, to: step.trace)
         let kept = decision.kept
 
-        // A text token's weight is 1 throughout.
-        let weights = zip(decision.weights, routed).map { $1 ? $0 : 1 }
-        let skipped = x.scaledRows(by: weights)  // [T, D]; the rows of kept tokens are replaced below
+        let skipped = x.scaledRows(by: decision.factors)  // [T, D]; the rows of kept tokens are replaced below
         if kept.isEmpty { return skipped }
         let h = decoderLayer.attended(  // [kept, D]
-            x.gatheredRows(kept), step.rotations.gathered(kept), cache: cache)
-        let branch = decoderLayer.feedForward(h).scaledRows(by: kept.map { weights[$0] })
+            x.gatheredRows(kept), step.gathered(kept, of: x.rows), cache: cache)
+        let branch = decoderLayer.feedForward(h).scaledRows(by: decision.factors.gatheredRows(kept))
         return skipped.replacingRows(kept, with: h + branch)  // [T, D]
     }
 

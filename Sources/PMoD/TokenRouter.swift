@@ -14,6 +14,9 @@ public struct TokenRouter: Sendable {
         var scores: [Float]
         /// Weight of each token; meaningful for routed tokens only.
         var weights: [Float]
+        /// What each token is multiplied by, `[T, 1]`: the weight of a routed token, 1 for any other. Gradients reach
+        /// the router through it, and only through it: the choice of tokens has no slope.
+        var factors: Tensor
         /// Indices of the tokens the layer processes, ascending.
         var kept: [Int]
     }
@@ -28,13 +31,16 @@ public struct TokenRouter: Sendable {
     /// Ranking uses the float32 logits, of which the weights are an increasing function; ties go to the lowest index
     /// (the reference leaves their order open).
     func callAsFunction(_ x: Tensor, routed: [Bool]) -> Decision {
-        let scores = router(x).floats  // [T]
+        let output = router(x)  // [T, 1]
+        let scores = output.floats
         let logits = zip(scores, routed).map { $1 ? $0 : -Float.infinity }
         let candidates = routed.indices.filter { routed[$0] }
         let ranked = candidates.sorted { logits[$0] != logits[$1] ? logits[$0] > logits[$1] : $0 < $1 }
         let chosen = Set(ranked.prefix(Self.keptCount(of: candidates.count, ratio: retentionRatio)))
+        let weights = weightNorm(logits)
         return Decision(
-            scores: scores, weights: weightNorm(logits),
+            scores: scores, weights: weights,
+            factors: weightNorm.factors(weights: weights, logits: logits, routed: routed, output: output),
             kept: routed.indices.filter { !routed[$0] || chosen.contains($0) })
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 /// How router logits become token weights: scale · f(logits) + bias.
 ///
@@ -49,6 +50,38 @@ public struct WeightNorm: Sendable, Equatable {
             case .none: logits
             }
         return values.map { scale * $0 + bias }
+    }
+
+    /// The weights of routed tokens and 1 for the others, `[T, 1]`, with the way back to the router's output.
+    func factors(weights: [Float], logits: [Float], routed: [Bool], output: Tensor) -> Tensor {
+        let result = Tensor(zip(weights, routed).map { $1 ? $0 : 1 }, shape: output.shape)
+        guard isTracking(output) else { return result }
+        return result.recorded(from: [output]) { gradient, pass in
+            let slopes = zip(gradient.floats, routed).map { $1 ? scale * $0 : 0 }
+            let values = backward(slopes, logits: logits)
+            pass.add(Tensor(zip(values, routed).map { $1 ? $0 : 0 }, shape: gradient.shape), to: output)
+        }
+    }
+
+    /// The gradient of logits from that of f(logits).
+    private func backward(_ gradient: [Float], logits: [Float]) -> [Float] {
+        switch function {
+        case .tanh:
+            return zip(gradient, logits).map { slope, logit in
+                let value = tanhf(logit)
+                return slope * (1 - value * value)
+            }
+        case .sigmoid:
+            return zip(gradient, logits).map { slope, logit in
+                let value = 1 / (1 + expf(-logit))
+                return slope * value * (1 - value)
+            }
+        case .softmax:
+            let values = softmax(logits)
+            let mean = zip(gradient, values).reduce(0) { $0 + $1.0 * $1.1 }
+            return zip(gradient, values).map { $1 * ($0 - mean) }
+        case .none: return gradient
+        }
     }
 
     private func softmax(_ logits: [Float]) -> [Float] {

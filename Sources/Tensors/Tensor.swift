@@ -10,13 +10,18 @@ public struct Tensor: Sendable {
     public let elementType: ElementType
     let storage: TensorStorage
     let byteOffset: Int
+    /// The way back to what this tensor was computed from; nil where no gradient is wanted.
+    let node: GradientNode?
 
-    init(shape: [Int], elementType: ElementType, storage: TensorStorage, byteOffset: Int) {
+    init(
+        shape: [Int], elementType: ElementType, storage: TensorStorage, byteOffset: Int, node: GradientNode? = nil
+    ) {
         precondition(elementType.fits(shape), "rows of \(shape) are not whole blocks of \(elementType.rawValue)")
         self.shape = shape
         self.elementType = elementType
         self.storage = storage
         self.byteOffset = byteOffset
+        self.node = node
     }
 
     /// Number of elements.
@@ -181,16 +186,27 @@ extension Tensor {
     /// The same elements under another shape of the same count.
     public func reshaped(to shape: [Int]) -> Tensor {
         precondition(shape.reduce(1, *) == count, "\(self.shape) cannot be reshaped to \(shape)")
-        return Tensor(shape: shape, elementType: elementType, storage: storage, byteOffset: byteOffset)
+        let view = Tensor(shape: shape, elementType: elementType, storage: storage, byteOffset: byteOffset)
+        guard isTracking(self) else { return view }
+        return view.recorded(from: [self]) { [node] gradient, pass in pass.add(gradient, to: node) }
     }
 
     /// Entries `range` of the first dimension, without copying; of a vector of blocks, whole blocks.
     public subscript(range: Range<Int>) -> Tensor {
         precondition(rank > 0 && range.lowerBound >= 0 && range.upperBound <= shape[0], "\(range) of \(shape)")
         let entry = shape.dropFirst().reduce(1, *)
-        return Tensor(
+        let view = Tensor(
             shape: [range.count] + shape.dropFirst(), elementType: elementType, storage: storage,
             byteOffset: byteOffset + elementType.byteCount(of: range.lowerBound * entry))
+        guard isTracking(self) else { return view }
+        return view.recorded(from: [self]) { [node, count] gradient, pass in
+            pass.accumulate(into: node) { target, accumulates in
+                if !accumulates { target.update(repeating: 0, count: count) }
+                addElements(
+                    gradient.floatPointer, to: target + range.lowerBound * entry, count: gradient.count,
+                    accumulates: accumulates)
+            }
+        }
     }
 
     /// Entry `index` of the first dimension, without copying.

@@ -3,7 +3,7 @@ import Foundation
 /// The bytes behind one or more tensors: an allocation of its own, or a range of a memory-mapped file.
 ///
 /// Invariant that makes `@unchecked Sendable` true: bytes are written only by the code that creates the storage, before
-/// the first tensor over it is handed out, and never afterwards.
+/// the first tensor over it is handed out, and never afterwards; except those of a `Parameter`, whose invariant says when.
 public final class TensorStorage: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
     /// Size in bytes.

@@ -55,7 +55,8 @@ struct AttentionTests {
                 q: q.pointer, ldq: Int64(ldq), k: k.pointer, v: v.pointer, ldk: Int64(ldk), ldv: Int64(ldk),
                 output: output.pointer, ldo: Int64(ldo), scale: scale,
                 first_key: c.mask == .full || c.mask == .causal ? nil : UnsafePointer(first.pointer),
-                end_key: c.mask == .full ? nil : UnsafePointer(end.pointer), log_sum_exp: lse.pointer, ldl: Int64(ldl))
+                end_key: c.mask == .full ? nil : UnsafePointer(end.pointer), own_first: nil, own_end: nil,
+                log_sum_exp: lse.pointer, ldl: Int64(ldl))
             let scratch = Fenced([Float](repeating: .nan, count: vlm_attention_scratch(set.table, &a)))
             let step = min(task ?? .max, Int(vlm_attention_task_queries(&a)))
             for i in stride(from: 0, to: c.queries, by: step) {
@@ -192,7 +193,7 @@ struct AttentionTests {
         var a = vlm_attention(
             head_size: Int64(d), group: 1, queries: 1, keys: Int64(keys), q: q.pointer, ldq: Int64(d), k: k.pointer,
             v: v.pointer, ldk: Int64(d), ldv: Int64(d), output: output.pointer, ldo: Int64(d), scale: 0.125,
-            first_key: nil, end_key: nil, log_sum_exp: lse.pointer, ldl: 1)
+            first_key: nil, end_key: nil, own_first: nil, own_end: nil, log_sum_exp: lse.pointer, ldl: 1)
         let scratch = Fenced([Float](repeating: .nan, count: vlm_attention_scratch(set.table, &a)))
         vlm_attention_queries(set.table, &a, 0, 1, scratch.pointer)
         #expect(output.values == [Float](repeating: 300, count: d))

@@ -31,12 +31,23 @@ typedef enum vlm_activation {
     VLM_GELU = 1,        // x/2 (1 + erf(x/sqrt 2))
     VLM_QUICK_GELU = 2,  // x sigmoid(1.702 x)
     VLM_SILU = 3,        // x sigmoid(x)
+    VLM_RELU = 4,        // max(x, 0)
 } vlm_activation;
 
 /// How a weight lies in memory: `VLM_OUT_IN` is [N][K] as a linear layer stores it, `VLM_IN_OUT` is [K][N].
 typedef enum vlm_layout { VLM_OUT_IN = 0, VLM_IN_OUT = 1 } vlm_layout;
 
 enum { VLM_MAX_TILE_ROWS = 16, VLM_MAX_TILE_COLUMNS = 64 };
+
+/// The numbers of one step of AdamW (arXiv 1711.05101) that are the same for every element.
+typedef struct vlm_adamw_step {
+    float gradient_scale;  // what gradients are multiplied by first: clipping
+    float beta1, beta2;
+    float decay;           // 1 - rate * weight decay
+    float rate;            // rate / (1 - beta1^t)
+    float root_scale;      // 1 / sqrt(1 - beta2^t)
+    float epsilon;
+} vlm_adamw_step;
 
 /// One complete set of micro-kernels for one instruction set.
 typedef struct vlm_kernels {
@@ -108,6 +119,41 @@ typedef struct vlm_kernels {
 
     /// Widens n stored values to float32; of blocks, n is a multiple of the block and the values are dequantised.
     void (*widen)(vlm_element type, int64_t n, const void *x, float *y);
+
+    // Gradients (gradient.c). dy is that of the result; dx may be NULL where nobody asks, and is added to if
+    // `accumulate`. dweight and dbias may be NULL, and are always added to.
+
+    /// c[r][j] = (accumulate ? c[r][j] : 0) + sum_k a[k lda + r] panel[k][j]: `product_tile` with A given by columns.
+    void (*outer_tile)(
+        int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t lda, const float *panel, float *c,
+        int64_t ldc, int accumulate);
+
+    void (*layer_norm_backward)(
+        int64_t n, const float *x, const float *weight, float epsilon, const float *dy, float *dx, int accumulate,
+        float *dweight, float *dbias);
+
+    void (*rms_norm_backward)(
+        int64_t n, const float *x, const float *weight, float epsilon, const float *dy, float *dx, int accumulate,
+        float *dweight);
+
+    /// dx = dy activation'(x); dx may be dy.
+    void (*activate_backward)(vlm_activation activation, int64_t n, const float *x, const float *dy, float *dx);
+
+    /// Both gradients of silu(gate) * up.
+    void (*silu_gate_backward)(
+        int64_t n, const float *gate, const float *up, const float *dy, float *dgate, float *dup);
+
+    /// dx = y (dy - sum dy y), where y = softmax(x); dx may be dy.
+    void (*softmax_backward)(int64_t n, const float *y, const float *dy, float *dx);
+
+    /// Base-2 scores s become probabilities p = 2^(s - log_sum), and dp becomes p (dp - delta).
+    void (*attention_gradient)(int64_t n, float *s, float *dp, float log_sum, float delta);
+
+    /// y = y + a * b.
+    void (*add_product)(int64_t n, const float *a, const float *b, float *y);
+
+    /// One step of AdamW: gradient g, first and second moments m and v, values x.
+    void (*adamw)(const vlm_adamw_step *step, int64_t n, const float *g, float *m, float *v, float *x);
 } vlm_kernels;
 
 /// The portable set: always there.
@@ -141,6 +187,8 @@ typedef struct vlm_product {
     vlm_activation activation;
     /// Nonzero: a row's sums must not depend on how many rows there are, so few rows take the packed form too.
     int row_invariant;
+    /// Nonzero: the product is added to what c holds.
+    int accumulate;
 } vlm_product;
 
 /// Columns one task of `vlm_product_columns` should cover, so that a packed block of weights stays in the L2 cache.
@@ -150,6 +198,32 @@ size_t vlm_product_scratch(const vlm_kernels *k);
 /// Computes columns [first, end) of c = activation(a w + bias). `first` is a multiple of `tile_columns`.
 void vlm_product_columns(
     const vlm_kernels *k, const vlm_product *p, int64_t first, int64_t end, float *scratch);
+
+/// The gradient of a weight: c = a^T b, a sum of outer products over the depth.
+typedef struct vlm_outer {
+    int64_t rows, columns, depth;  // M, N, K
+    const float *a;                // [K][M]
+    int64_t lda;
+    const float *b;                // [K][N]
+    int64_t ldb;
+    float *c;                      // [M][N]
+    int64_t ldc;
+    int accumulate;                // nonzero: the product is added to what c holds
+} vlm_outer;
+
+/// Rows and columns of c one task should cover; both are multiples of the tile's.
+int64_t vlm_outer_task_rows(const vlm_kernels *k);
+int64_t vlm_outer_task_columns(const vlm_kernels *k);
+/// Floats of scratch that `vlm_outer_block` needs.
+size_t vlm_outer_scratch(const vlm_kernels *k);
+/// Computes rows [row, end_row) of columns [column, end_column), at most a task's. An element sums over k in ascending
+/// order, whatever the block around it.
+void vlm_outer_block(
+    const vlm_kernels *k, const vlm_outer *p, int64_t row, int64_t end_row, int64_t column, int64_t end_column,
+    float *scratch);
+
+/// -log softmax(x)[target] over n > 0 logits; `gradient`, n floats, receives softmax(x) - onehot(target).
+float vlm_cross_entropy(const vlm_kernels *k, int64_t n, const float *x, int64_t target, float *gradient);
 
 // ---------------------------------------------------------------------------------------------------------------
 // im2win convolution (arXiv 2306.14320), NHWC, one image at a time
@@ -204,6 +278,9 @@ typedef struct vlm_attention {
     float scale;           // usually 1/sqrt(d)
     /// Visible keys of query i are [first_key[i], end_key[i]); NULL first_key means 0, NULL end_key means Nk.
     const int64_t *first_key, *end_key;
+    /// A second range of visible keys, [own_first[i], own_end[i]), that begins at or after the end of the first; both
+    /// NULL for none.
+    const int64_t *own_first, *own_end;
     /// Log-sum-exp of the scaled scores, [G][Nq] with row distance `ldl`, or NULL. -infinity for a row without keys.
     float *log_sum_exp;
     int64_t ldl;
@@ -216,6 +293,25 @@ size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a);
 /// Attention output of query positions [first, end), end - first <= task queries. A query without keys gives 0.
 void vlm_attention_queries(
     const vlm_kernels *k, const vlm_attention *a, int64_t first, int64_t end, float *scratch);
+
+/// What the gradients of an attention are computed from, and where those of the queries go. Probabilities are computed
+/// again from the log-sum-exp.
+typedef struct vlm_attention_backward {
+    vlm_attention forward;         // as it was run; its output and log_sum_exp are read
+    const float *output_gradient;  // as output, row distance ldo
+    float *q_gradient;             // as output, row distance ldo; overwritten
+} vlm_attention_backward;
+
+/// Floats of scratch that `vlm_attention_backward_queries` needs.
+size_t vlm_attention_backward_scratch(const vlm_kernels *k, const vlm_attention_backward *b);
+/// The hull [*first_key, *end_key) of the keys that query positions [first, end) see; 0 and 0 if they see none.
+void vlm_attention_visible(
+    const vlm_attention *a, int64_t first, int64_t end, int64_t *first_key, int64_t *end_key);
+/// Writes the gradients of query positions [first, end), and adds what they give to the gradients of the keys and values
+/// from `first_key` on, which is the beginning of the hull of what they see: dk and dv, [hull][d].
+void vlm_attention_backward_queries(
+    const vlm_kernels *k, const vlm_attention_backward *b, int64_t first, int64_t end, int64_t first_key, float *dk,
+    float *dv, float *scratch);
 
 // ---------------------------------------------------------------------------------------------------------------
 // 8-bit image resampling with the fixed-point arithmetic of Pillow 10 (22 fractional bits, RGB interleaved)

@@ -53,24 +53,13 @@ struct SpatialMerge {
             let low = min(Int(center), inputs - 1)
             return (low, min(low + 1, inputs - 1), center - Float(low))
         }
-        let size = map.columns
-        return map.withFloats { values in
-            Tensor(shape: [target.height * target.width, size]) { output in
-                for y in 0..<target.height {
-                    let v = taps(y, source.height, target.height)
-                    for x in 0..<target.width {
-                        let u = taps(x, source.width, target.width)
-                        for c in 0..<size {
-                            func at(_ row: Int, _ column: Int) -> Float {
-                                values[(row * source.width + column) * size + c]
-                            }
-                            let top = at(v.low, u.low) * (1 - u.weight) + at(v.low, u.high) * u.weight
-                            let bottom = at(v.high, u.low) * (1 - u.weight) + at(v.high, u.high) * u.weight
-                            output[(y * target.width + x) * size + c] = top * (1 - v.weight) + bottom * v.weight
-                        }
-                    }
+        return map.combinedRows(
+            (0..<target.height * target.width).map { cell in
+                let v = taps(cell / target.width, source.height, target.height)
+                let u = taps(cell % target.width, source.width, target.width)
+                return [(v.low, 1 - v.weight), (v.high, v.weight)].flatMap { row, vertical in
+                    [(u.low, 1 - u.weight), (u.high, u.weight)].map { (row * source.width + $0, vertical * $1) }
                 }
-            }
-        }
+            })
     }
 }

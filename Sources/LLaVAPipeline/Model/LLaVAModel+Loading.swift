@@ -28,7 +28,7 @@ extension LLaVAModel {
         let config = try JSONFile.decode(
             LLaVAConfig.self, from: checkpoint.configData, file: checkpoint.configPath)
 
-        let reader = WeightReader(checkpoint.tensors)
+        let reader = WeightReader(checkpoint.tensors, training: options.trains ?? { _ in false })
         let isWrapped = config.pmod?.retentionRatios(layerCount: 1)[0] != nil
         let firstLayer = isWrapped ? "model.layers.0.decoder_layer" : "model.layers.0"
         try reader.require(config.llama.anchors(firstLayer: firstLayer), source: path)
@@ -45,7 +45,8 @@ extension LLaVAModel {
         try checkUse(of: options, checkpoint, reader, hasTower: vision != nil)
         return LLaVAModel(
             config: config, path: path, layout: checkpoint.directory.layout,
-            tokenizerLocation: try TokenizerFiles.Location(of: checkpoint.directory), vision: vision, decoder: decoder)
+            tokenizerLocation: try TokenizerFiles.Location(of: checkpoint.directory), vision: vision, decoder: decoder,
+            parameters: reader.parameters)
     }
 
     /// Throws if a directory or file the caller gave has had no effect.

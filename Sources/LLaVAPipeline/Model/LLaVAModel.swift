@@ -24,6 +24,8 @@ public struct LLaVAModel: Sendable {
     public let vision: Vision?
     /// Reads the prompt and writes the answer.
     public let decoder: LlamaModel
+    /// What is trained, in the order it was read; empty unless `LoadOptions.trains` chose something.
+    public let parameters: [Parameter]
 
     /// The part of a model that sees.
     public struct Vision: Sendable {
@@ -103,6 +105,9 @@ public struct LLaVAModel: Sendable {
         switch vision.connector {
         case .queryTransformer(let transformer, let table):
             let budget = try budget ?? VisualTokenBudget(transformer.maximumTokens, maximum: transformer.maximumTokens)
+            // While it is trained the table changes with every step.
+            let table =
+                transformer.isTableTrained ? transformer.attentionTable(for: table.grid, budget: budget) : table
             let perView = (0..<views).map { transformer(features.tensor[$0], budget: budget, table: table) }
             tokens = Self.flat(Tensor.concatenatingRows(perView), views: views)
         case .projector(let projector):

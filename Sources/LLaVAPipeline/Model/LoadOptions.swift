@@ -6,6 +6,8 @@ public struct LoadOptions: Sendable {
     public var adapter: String?
     /// Values that replace those of config.json.
     public var configOverrides: [(key: String, value: String)] = []
+    /// Which weights are trained, by their names in the checkpoint; nil for none. The tower's never are.
+    public var trains: (@Sendable (String) -> Bool)?
 
     /// The checkpoint as it is.
     public init() {}

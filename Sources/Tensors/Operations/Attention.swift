@@ -1,25 +1,6 @@
 import CKernels
 import Foundation
 
-/// Which keys each query sees.
-public enum AttentionMask: Sendable {
-    /// Every key.
-    case full
-    /// Query i of Nq sees keys up to i + Nk - Nq: causal, aligned at the last query and the last key.
-    case causal
-    /// Query i sees keys `visible[i]`.
-    case ranges([Range<Int>])
-
-    /// First and end key of each query; nil where the kernel's default, all keys, holds.
-    func bounds(queries: Int, keys: Int) -> (first: [Int64]?, end: [Int64]?) {
-        switch self {
-        case .full: (nil, nil)
-        case .causal: (nil, (0..<queries).map { Int64(max(0, $0 + 1 + keys - queries)) })
-        case .ranges(let visible): (visible.map { Int64($0.lowerBound) }, visible.map { Int64($0.upperBound) })
-        }
-    }
-}
-
 /// Multi-head attention softmax(q kᵀ / √d) v with grouped queries, by FlashAttention-2.
 ///
 /// Query head h reads key/value head h / (heads / keyValueHeads). No matrix of Nq x Nk scores is ever stored.
@@ -36,20 +17,29 @@ public func attention(
     queries: Tensor, keys: Tensor, values: Tensor, heads: Int, keyValueHeads: Int, mask: AttentionMask
 ) -> Tensor {
     precondition(keys.shape == values.shape, "keys \(keys.shape), values \(values.shape)")
-    return attention(
-        queries: queries, keys: keys.floatPointer, values: values.floatPointer, count: keys.rows, heads: heads,
-        keyValueHeads: keyValueHeads, mask: mask, logSumExp: nil)
+    let shape = AttentionShape(
+        queries: queries, keyRows: keys.rows, heads: heads, keyValueHeads: keyValueHeads, mask: mask)
+    guard isTracking(queries, keys, values) else {
+        return attention(queries, keys.floatPointer, values.floatPointer, shape, logSumExp: nil)
+    }
+    let (output, logSumExp) = attentionWithLogSumExp(
+        queries: queries, keys: keys, values: values, heads: heads, keyValueHeads: keyValueHeads, mask: mask)
+    return output.recordedAttention(
+        queries: queries, keys: keys, values: values, heads: heads, keyValueHeads: keyValueHeads, mask: mask,
+        logSumExp: logSumExp)
 }
 
-/// The same attention over the keys and values of a cache.
+/// The same attention over the keys and values of a cache, which no gradient flows back to.
 public func attention(
     queries: Tensor, keys: RowBuffer, values: RowBuffer, heads: Int, keyValueHeads: Int, mask: AttentionMask
 ) -> Tensor {
     precondition(keys.count == values.count, "\(keys.count) keys, \(values.count) values")
     return withExtendedLifetime((keys, values)) {
         attention(
-            queries: queries, keys: keys.floats, values: values.floats, count: keys.count, heads: heads,
-            keyValueHeads: keyValueHeads, mask: mask, logSumExp: nil)
+            queries, keys.floats, values.floats,
+            AttentionShape(
+                queries: queries, keyRows: keys.count, heads: heads, keyValueHeads: keyValueHeads, mask: mask),
+            logSumExp: nil)
     }
 }
 
@@ -59,59 +49,39 @@ public func attentionWithLogSumExp(
     queries: Tensor, keys: Tensor, values: Tensor, heads: Int, keyValueHeads: Int, mask: AttentionMask
 ) -> (output: Tensor, logSumExp: Tensor) {
     let (logSumExp, pointer) = Tensor.uninitialized(shape: [heads, queries.rows])
-    let output = attention(
-        queries: queries, keys: keys.floatPointer, values: values.floatPointer, count: keys.rows, heads: heads,
-        keyValueHeads: keyValueHeads, mask: mask, logSumExp: pointer)
+    let shape = AttentionShape(
+        queries: queries, keyRows: keys.rows, heads: heads, keyValueHeads: keyValueHeads, mask: mask)
+    let output = attention(queries, keys.floatPointer, values.floatPointer, shape, logSumExp: pointer)
     return (output, logSumExp)
 }
 
 private func attention(
-    queries: Tensor, keys: UnsafePointer<Float>, values: UnsafePointer<Float>, count: Int, heads: Int,
-    keyValueHeads: Int, mask: AttentionMask, logSumExp: UnsafeMutablePointer<Float>?
+    _ queries: Tensor, _ keys: UnsafePointer<Float>, _ values: UnsafePointer<Float>, _ shape: AttentionShape,
+    logSumExp: UnsafeMutablePointer<Float>?
 ) -> Tensor {
-    let headSize = queries.columns / heads
-    let group = heads / keyValueHeads
-    precondition(headSize * heads == queries.columns && group * keyValueHeads == heads, "\(queries.shape), \(heads)")
     let context = ComputeContext.current
     let kernels = context.kernels.table
-    let (q, total) = (queries.floatPointer, queries.rows)
-    let (queryStride, keyStride) = (Int64(queries.columns), Int64(keyValueHeads * headSize))
-    let bounds = mask.bounds(queries: total, keys: count)
+    let (q, total, heads) = (queries.floatPointer, queries.rows, shape.keyValueHeads)
     let (result, output) = Tensor.uninitialized(shape: queries.shape)
-
-    bounds.first.withPointer { firstKey in
-        bounds.end.withPointer { endKey in
-            func call(head: Int) -> vlm_attention {
-                let (queryOffset, keyOffset) = (head * group * headSize, head * headSize)
-                return vlm_attention(
-                    head_size: Int64(headSize), group: Int64(group), queries: Int64(total), keys: Int64(count),
-                    q: q + queryOffset, ldq: queryStride, k: keys + keyOffset, v: values + keyOffset, ldk: keyStride,
-                    ldv: keyStride, output: output + queryOffset, ldo: queryStride,
-                    scale: 1 / Float(headSize).squareRoot(), first_key: firstKey, end_key: endKey,
-                    log_sum_exp: logSumExp.map { $0 + head * group * total }, ldl: Int64(total))
-            }
-            var first = call(head: 0)
-            let perTask = Int(vlm_attention_task_queries(&first))
-            let scratchFloats = vlm_attention_scratch(kernels, &first)
-            let blocks = (total + perTask - 1) / perTask
-            context.pool.run(keyValueHeads * blocks) { task in
-                let scratch = Scratch(scratchFloats)
-                let start = task % blocks * perTask
-                var call = call(head: task / blocks)
-                vlm_attention_queries(
-                    kernels, &call, Int64(start), Int64(min(total, start + perTask)), scratch.floats)
-            }
+    shape.withBounds { bounds in
+        func call(head: Int) -> vlm_attention {
+            var call = shape.call(bounds, head: head, q: q, k: keys, v: values)
+            call.output = output + head * shape.group * shape.headSize
+            call.log_sum_exp = logSumExp.map { $0 + head * shape.group * total }
+            return call
+        }
+        var first = call(head: 0)
+        let perTask = Int(vlm_attention_task_queries(&first))
+        let scratchFloats = vlm_attention_scratch(kernels, &first)
+        let blocks = (total + perTask - 1) / perTask
+        context.pool.run(heads * blocks) { task in
+            let scratch = Scratch(scratchFloats)
+            let start = task % blocks * perTask
+            var call = call(head: task / blocks)
+            vlm_attention_queries(kernels, &call, Int64(start), Int64(min(total, start + perTask)), scratch.floats)
         }
     }
     return result
-}
-
-extension Optional where Wrapped == [Int64] {
-    /// Gives `body` the first element of the array, or nil.
-    fileprivate func withPointer<Result>(_ body: (UnsafePointer<Int64>?) -> Result) -> Result {
-        guard let self else { return body(nil) }
-        return self.withUnsafeBufferPointer { body($0.baseAddress) }
-    }
 }
 
 /// The plain attention, the oracle of `attention`: every score stored, in double precision.
@@ -125,7 +95,8 @@ public func attentionReference(
     return Tensor(shape: queries.shape) { output in
         output.update(repeating: 0)
         for i in 0..<total {
-            let visible = Int(bounds.first?[i] ?? 0)..<Int(bounds.end?[i] ?? Int64(count))
+            var visible = Array(Int(bounds.first?[i] ?? 0)..<max(0, Int(bounds.end?[i] ?? Int64(count))))
+            if let first = bounds.ownFirst, let end = bounds.ownEnd { visible += Int(first[i])..<Int(end[i]) }
             for head in 0..<heads where !visible.isEmpty {
                 let (qOffset, kOffset) = (i * width + head * headSize, head / group * headSize)
                 let scores = visible.map { j in

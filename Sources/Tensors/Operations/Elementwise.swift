@@ -2,17 +2,20 @@ import CKernels
 
 /// a + b, element by element.
 public func + (a: Tensor, b: Tensor) -> Tensor {
-    elementwise(a, b) { kernels, n, a, b, y in kernels.add_scaled(n, a, 1, b, y) }
+    let result = elementwise(a, b) { kernels, n, a, b, y in kernels.add_scaled(n, a, 1, b, y) }
+    return isTracking(a, b) ? result.recordedSum(a, b) : result
 }
 
 /// a · b, element by element.
 public func * (a: Tensor, b: Tensor) -> Tensor {
-    elementwise(a, b) { kernels, n, a, b, y in kernels.multiply(n, a, b, y) }
+    let result = elementwise(a, b) { kernels, n, a, b, y in kernels.multiply(n, a, b, y) }
+    return isTracking(a, b) ? result.recordedProduct(a, b) : result
 }
 
 /// silu(gate) · up, the gated product of a LLaMA feed-forward layer.
 public func siluGated(_ gate: Tensor, _ up: Tensor) -> Tensor {
-    elementwise(gate, up) { kernels, n, a, b, y in kernels.silu_gate(n, a, b, y) }
+    let result = elementwise(gate, up) { kernels, n, a, b, y in kernels.silu_gate(n, a, b, y) }
+    return isTracking(gate, up) ? result.recordedSiluGate(gate, up) : result
 }
 
 private func elementwise(
@@ -32,20 +35,36 @@ private func elementwise(
 }
 
 extension Tensor {
+    /// The activation of every element.
+    public func activated(by activation: Activation) -> Tensor {
+        let kernel = activation.kernel
+        let result = elementwise(self, self) { kernels, n, x, _, y in kernels.activate(kernel, n, x, y) }
+        return isTracking(self) ? result.recordedActivation(activation, of: self) : result
+    }
+
+    /// Every element multiplied by one factor.
+    public func scaled(by factor: Float) -> Tensor {
+        let result = elementwise(self, self) { kernels, n, x, _, y in kernels.scale(n, factor, x, y) }
+        guard isTracking(self) else { return result }
+        return result.recorded(from: [self]) { [node] gradient, pass in
+            pass.add(gradient.scaled(by: factor), to: node)
+        }
+    }
+
     /// Each row multiplied by its own factor.
-    /// - Parameter factors: one factor a row.
-    public func scaledRows(by factors: [Float]) -> Tensor {
+    /// - Parameter factors: float32, one factor a row.
+    public func scaledRows(by factors: Tensor) -> Tensor {
         precondition(factors.count == rows, "\(factors.count) factors for \(rows) rows")
         let context = ComputeContext.current
         let table = context.table
-        let (x, columns) = (floatPointer, columns)
+        let (x, scale, columns) = (floatPointer, factors.floatPointer, columns)
         let (result, y) = Tensor.uninitialized(shape: shape)
         context.forEachRows(rows, columns: columns) { range in
             for row in range {
-                table.scale(Int64(columns), factors[row], x + row * columns, y + row * columns)
+                table.scale(Int64(columns), scale[row], x + row * columns, y + row * columns)
             }
         }
-        return result
+        return isTracking(self, factors) ? result.recordedRowScaling(of: self, by: factors) : result
     }
 
     /// Each column multiplied by its own factor.
@@ -61,6 +80,6 @@ extension Tensor {
                 table.multiply(Int64(columns), x + row * columns, scale, y + row * columns)
             }
         }
-        return result
+        return isTracking(self, factors) ? result.recordedColumnScaling(of: self, by: factors) : result
     }
 }

@@ -8,17 +8,18 @@ import CKernels
 public func attentionTable(queries: Tensor, keys: Tensor, heads: Int) -> Tensor {
     let (width, headSize) = (queries.columns, queries.columns / heads)
     precondition(keys.columns == width && headSize * heads == width, "\(queries.shape), \(keys.shape), \(heads) heads")
-    let scaled = queries.scaledRows(by: Array(repeating: 1 / Float(headSize).squareRoot(), count: queries.rows))
+    let scaled = queries.scaled(by: 1 / Float(headSize).squareRoot())
     let (scores, c) = Tensor.uninitialized(shape: [heads, queries.rows, keys.rows])
     for head in 0..<heads {
         var call = vlm_product(
             rows: Int64(queries.rows), columns: Int64(keys.rows), depth: Int64(headSize),
             a: scaled.floatPointer + head * headSize, lda: Int64(width), w: keys.floatPointer + head * headSize,
             w_type: VLM_F32, w_layout: VLM_OUT_IN, ldw: Int64(width), c: c + head * queries.rows * keys.rows,
-            ldc: Int64(keys.rows), bias: nil, activation: VLM_IDENTITY, row_invariant: 1)
+            ldc: Int64(keys.rows), bias: nil, activation: VLM_IDENTITY, row_invariant: 1, accumulate: 0)
         run(&call)
     }
-    return withExtendedLifetime(scaled) { softmax(scores) }
+    return softmax(
+        isTracking(scaled, keys) ? scores.recordedHeadwiseScores(queries: scaled, keys: keys, heads: heads) : scores)
 }
 
 /// The values weighted by an attention table: row i of head h is Σ_j table[h][i][j] · values[j][h].
@@ -39,8 +40,8 @@ public func weightedValues(_ table: Tensor, _ values: Tensor, rows: Int) -> Tens
             rows: Int64(rows), columns: Int64(headSize), depth: Int64(keys),
             a: table.floatPointer + head * total * keys, lda: Int64(keys), w: values.floatPointer + head * headSize,
             w_type: VLM_F32, w_layout: VLM_IN_OUT, ldw: Int64(width), c: c + head * headSize, ldc: Int64(width),
-            bias: nil, activation: VLM_IDENTITY, row_invariant: 1)
+            bias: nil, activation: VLM_IDENTITY, row_invariant: 1, accumulate: 0)
         run(&call)
     }
-    return result
+    return isTracking(table, values) ? result.recordedWeightedValues(table, values) : result
 }

@@ -9,6 +9,8 @@ public enum Activation: Sendable {
     case quickGELU
     /// x sigmoid(x).
     case silu
+    /// max(x, 0).
+    case relu
 
     package var kernel: vlm_activation {
         switch self {
@@ -16,6 +18,7 @@ public enum Activation: Sendable {
         case .gelu: VLM_GELU
         case .quickGELU: VLM_QUICK_GELU
         case .silu: VLM_SILU
+        case .relu: VLM_RELU
         }
     }
 }
@@ -50,14 +53,20 @@ public func product(
     precondition(layout == .outIn || !weight.elementType.isBlockQuantized, "blocks of \(weight.shape), \(layout)")
     precondition(bias == nil || bias?.count == columns, "bias \(bias?.shape ?? []) for \(columns) columns")
 
+    let isRecorded = isTracking(x, weight, bias)
+    if isRecorded && activation != .identity {
+        // The way back needs what the activation was applied to.
+        return product(x, weight, layout: layout, bias: bias, isRowInvariant: isRowInvariant).activated(by: activation)
+    }
     let (result, c) = Tensor.uninitialized(shape: x.shape.dropLast() + [columns])
     var call = vlm_product(
         rows: Int64(x.rows), columns: Int64(columns), depth: Int64(depth), a: x.floatPointer, lda: Int64(depth),
         w: weight.rawPointer, w_type: weight.kernelStorage, w_layout: layout == .outIn ? VLM_OUT_IN : VLM_IN_OUT,
         ldw: Int64(weight.shape[1]), c: c, ldc: Int64(columns), bias: bias?.floatPointer,
-        activation: activation.kernel, row_invariant: isRowInvariant ? 1 : 0)
+        activation: activation.kernel, row_invariant: isRowInvariant ? 1 : 0,
+        accumulate: 0)
     run(&call)
-    return result
+    return isRecorded ? result.recordedProduct(x, weight, layout, bias) : result
 }
 
 /// Runs a product, its columns split over the threads of the current context.

@@ -8,7 +8,8 @@ import CKernels
 public func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, epsilon: Float) -> Tensor {
     precondition(weight.count == x.columns && bias.count == x.columns, "layerNorm of \(x.shape) by \(weight.shape)")
     let (w, b) = (weight.floatPointer, bias.floatPointer)
-    return mapRows(x) { kernels, n, x, y in kernels.layer_norm(n, x, w, b, epsilon, y) }
+    let result = mapRows(x) { kernels, n, x, y in kernels.layer_norm(n, x, w, b, epsilon, y) }
+    return isTracking(x, weight, bias) ? result.recordedLayerNorm(x, weight, bias, epsilon) : result
 }
 
 /// x / √(mean(x²) + ε) · weight over the last dimension.
@@ -18,15 +19,17 @@ public func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor, epsilon: Float)
 public func rmsNorm(_ x: Tensor, weight: Tensor, epsilon: Float) -> Tensor {
     precondition(weight.count == x.columns, "rmsNorm of \(x.shape) by \(weight.shape)")
     let w = weight.floatPointer
-    return mapRows(x) { kernels, n, x, y in kernels.rms_norm(n, x, w, epsilon, y) }
+    let result = mapRows(x) { kernels, n, x, y in kernels.rms_norm(n, x, w, epsilon, y) }
+    return isTracking(x, weight) ? result.recordedRMSNorm(x, weight, epsilon) : result
 }
 
 /// eˣ / Σ eˣ over the last dimension.
 public func softmax(_ x: Tensor) -> Tensor {
-    mapRows(x) { kernels, n, x, y in
+    let result = mapRows(x) { kernels, n, x, y in
         y.update(from: x, count: Int(n))
         kernels.softmax(n, y)
     }
+    return isTracking(x) ? result.recordedSoftmax(of: x) : result
 }
 
 private func mapRows(

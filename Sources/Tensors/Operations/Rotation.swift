@@ -23,5 +23,9 @@ public func rotated(_ x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor {
             }
         }
     }
-    return result
+    guard isTracking(x) else { return result }
+    // The way back turns by the opposite angle.
+    return result.recorded(from: [x]) { [node = x.node] gradient, pass in
+        pass.add(rotated(gradient, cosine: cosine, sine: sine.scaled(by: -1)), to: node)
+    }
 }

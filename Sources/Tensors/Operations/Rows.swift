@@ -16,7 +16,7 @@ extension Tensor {
                 table.widen(element, Int64(columns), source + indices[row] * rowBytes, y + row * columns)
             }
         }
-        return result
+        return isTracking(self) ? result.recordedGather(of: self, indices) : result
     }
 
     /// The rows with the given indices in a copy, in the type they are stored in.
@@ -33,6 +33,26 @@ extension Tensor {
             shape: [indices.count, columns], elementType: elementType, storage: storage, byteOffset: 0)
     }
 
+    /// Weighted sums of rows, such as interpolation makes.
+    /// - Parameter taps: for each row of the result, rows of this float32 `[N, D]` matrix and their weights.
+    /// - Returns: `[taps.count, D]`.
+    public func combinedRows(_ taps: [[(index: Int, weight: Float)]]) -> Tensor {
+        let context = ComputeContext.current
+        let table = context.table
+        let (source, columns) = (floatPointer, columns)
+        let (result, y) = Tensor.uninitialized(shape: [taps.count, columns])
+        y.update(repeating: 0, count: result.count)
+        context.forEachRows(taps.count, columns: columns) { range in
+            for row in range {
+                let sum = y + row * columns
+                for (index, weight) in taps[row] {
+                    table.add_scaled(Int64(columns), sum, weight, source + index * columns, sum)
+                }
+            }
+        }
+        return isTracking(self) ? result.recordedCombination(of: self, taps) : result
+    }
+
     /// A copy of this matrix in which the given rows are those of `replacement`.
     /// - Parameter indices: rows to replace, one for each row of `replacement`.
     public func replacingRows(_ indices: [Int], with replacement: Tensor) -> Tensor {
@@ -43,7 +63,7 @@ extension Tensor {
         for (row, index) in indices.enumerated() {
             (y + index * columns).update(from: source + row * columns, count: columns)
         }
-        return result
+        return isTracking(self, replacement) ? result.recordedReplacement(in: self, indices, replacement) : result
     }
 
     /// The rows of all parts, one part after the other, as `[Σ rows, D]` float32.
@@ -56,12 +76,13 @@ extension Tensor {
             (y + row * columns).update(from: part.floatPointer, count: part.count)
             row += part.rows
         }
-        return result
+        guard parts.contains(where: { $0.node != nil }), !GradientTracking.isPaused else { return result }
+        return result.recordedConcatenation(of: parts)
     }
 
     /// The elements widened to float32; the tensor itself if they are float32 already.
     public var widened: Tensor {
-        if elementType == .float32 { return self }
+        if elementType == .float32 { return self }  // only float32 is ever tracked
         if elementType == .float64 { return Tensor(floats, shape: shape) }
         let (result, y) = Tensor.uninitialized(shape: shape)
         ComputeContext.current.table.widen(kernelStorage, Int64(count), rawPointer, y)
@@ -76,6 +97,7 @@ extension Tensor {
         for row in 0..<rows {
             for column in 0..<columns { y[column * rows + row] = x[row * columns + column] }
         }
-        return result
+        guard isTracking(self) else { return result }
+        return result.recorded(from: [self]) { [node] gradient, pass in pass.add(gradient.transposed, to: node) }
     }
 }
