@@ -47,7 +47,7 @@ let package = Package(
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         library("Tensors", ["CKernels"]),
-        library("NeuralNetwork", ["Tensors"]),
+        library("NeuralNetwork", ["CKernels", "Tensors"]),
         library("ModelFiles", ["CCrypto", "Tensors"]),
         library("Tokenization", []),
         library("VisionEncoder", ["CImageCodecs", "CKernels", "NeuralNetwork", "Tensors"]),

@@ -21,8 +21,15 @@ import VisionEncoder
                 let data = try report.data(file)
                 if data["pixel_values"] != nil { try inference(model, stage, data, report, file) }
                 if data["image_tokens"] != nil { try endToEnd(model, stage, data, report, file) }
-                if data["spliced_labels"] != nil { try training(model, stage, data, report, file) }
-                report.setAside(file) { $0.hasPrefix("grad.") || $0.hasPrefix("after.") || $0 == "losses" }
+                if data["spliced_labels"] != nil {
+                    let trained = try stage.llava(directory, options: .training)
+                    let loss = try training(trained, stage, data, report, file)
+                    loss.backward()
+                    try report.checkGradients(file, "grad.", trained.parameters)
+                }
+                if let losses = data["losses"] {
+                    try optimizer(directory, steps: losses.count, stage, report, file)
+                }
             }
         }
         try adapters(stage, report)
@@ -80,17 +87,49 @@ import VisionEncoder
             logits: nil)
     }
 
-    private func training(
-        _ model: LLaVAModel, _ stage: GoldenStage, _ data: [String: Tensor], _ report: GoldenReport, _ file: String
+    /// The steps of an optimiser on the query transformer, by the note on the losses; the note on the file says which
+    /// file's batch they are taken on.
+    private func optimizer(
+        _ directory: String, steps: Int, _ stage: GoldenStage, _ report: GoldenReport, _ file: String
     ) throws {
-        report.input(file, "input_ids", "attention_mask", "labels")
+        let note = try #require(stage.specification(file, "losses")?["meaning"]?.string)
+        let numbers = try #require(
+            note.firstMatch(of: /lr ([0-9.e-]+), betas ([0-9.]+)\/([0-9.]+), eps ([0-9.e-]+), wd ([0-9.]+), no clipping/))
+        let batch = try #require(stage.manifest["files"]?[file]?["note"]?.string?.firstMatch(of: /as (\w+)/)?.1)
+        let batchFile = "\(batch).safetensors"
+        var options = LoadOptions.training
+        options.trains = { $0.contains("query_abstractor") }
+        let model = try stage.llava(directory, options: options)
+        let optimizer = AdamW(
+            [AdamW.Group(model.parameters, weightDecay: try #require(Float(numbers.5)))],
+            beta1: try #require(Float(numbers.2)), beta2: try #require(Float(numbers.3)),
+            epsilon: try #require(Float(numbers.4)))
+        let data = try stage.tensors(batchFile)
+        let losses = try (0..<steps).map { _ in
+            let loss = try training(model, stage, data, nil, batchFile)
+            loss.backward()
+            optimizer.step(rate: try #require(Float(numbers.1)))
+            return loss.floats[0]
+        }
+        try report.check(file, "losses", Tensor(losses, shape: [steps]))
+        for parameter in model.parameters {
+            let name = parameter.name.split(separator: ".").drop { $0 != "query_abstractor" }.dropFirst()
+            try report.check(file, "after." + name.joined(separator: "."), parameter.tensor)
+        }
+    }
+
+    /// The loss of a batch.
+    private func training(
+        _ model: LLaVAModel, _ stage: GoldenStage, _ data: [String: Tensor], _ report: GoldenReport?, _ file: String
+    ) throws -> Tensor {
+        report?.input(file, "input_ids", "attention_mask", "labels")
         let ids = try #require(data["input_ids"])
         let width = try #require(data["spliced_labels"]?.shape[1])
         let size = model.config.llama.hiddenSize
         let (m, limit) = try stage.trainingCase(file)
         var features = try stage.formulaImages().map { try model.encode(ProcessedImage(plain: $0)) }[...]
         var (labels, mask, embeds): ([Int], [Int], [Float]) = ([], [], [])
-        var results: [(logits: Tensor, labels: [Int])] = []
+        var results: [(hidden: Tensor, labels: [Int])] = []
         for row in 0..<ids.shape[0] {
             let length = try #require(data["attention_mask"])[row].integers.reduce(0, +)
             let real = Array(ids[row].integers.prefix(length))
@@ -107,13 +146,15 @@ import VisionEncoder
             labels += rowLabels + Array(repeating: -100, count: padding)
             mask += Array(repeating: 1, count: prompt.count) + Array(repeating: 0, count: padding)
             embeds += prompt.inputsEmbeds.floats + Array(repeating: 0, count: padding * size)
-            results.append((model.decoder.goldenLogits(prompt.inputsEmbeds), rowLabels))
+            results.append((model.decoder.hiddenStates(ofSequence: prompt.inputsEmbeds), rowLabels))
         }
         let rows = ids.shape[0]
-        try report.check(file, "spliced_labels", Tensor(integers: labels, shape: [rows, width]))
-        try report.check(file, "spliced_attention_mask", Tensor(integers: mask, shape: [rows, width]))
-        try report.check(file, "spliced_inputs_embeds", Tensor(embeds, shape: [rows, width, size]))
-        try report.check(file, "loss", meanLoss(results))
+        let loss = model.decoder.meanLoss(results)
+        try report?.check(file, "spliced_labels", Tensor(integers: labels, shape: [rows, width]))
+        try report?.check(file, "spliced_attention_mask", Tensor(integers: mask, shape: [rows, width]))
+        try report?.check(file, "spliced_inputs_embeds", Tensor(embeds, shape: [rows, width, size]))
+        try report?.check(file, "loss", loss)
+        return loss
     }
 
     /// Adapter files hold the checkpoint's tensors, rounded to the type they are saved in; odd archives hold theirs.
@@ -145,8 +186,10 @@ import VisionEncoder
 
 extension GoldenStage {
     /// The model of a directory, with the constants that the set's `params.json` gives and the tower's configuration.
-    func llava(_ directory: String, overrides: [(key: String, value: String)] = []) throws -> LLaVAModel {
-        var options = LoadOptions()
+    func llava(
+        _ directory: String, overrides: [(key: String, value: String)] = [], options: LoadOptions = LoadOptions()
+    ) throws -> LLaVAModel {
+        var options = options
         options.configOverrides = overrides
         if let heads = try queryTransformerHeads {
             options.configOverrides.append((key: "query_abstractor_num_heads", value: "\(heads)"))

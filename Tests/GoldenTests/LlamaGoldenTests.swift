@@ -83,16 +83,6 @@ func checkGreedy(
     if let logits { try report.check(file, logits, Tensor.concatenatingRows(generation.logits)) }
 }
 
-/// Mean next-token cross entropy over rows of a batch, each with logits `[T, V]` and T labels.
-func meanLoss(_ rows: [(logits: Tensor, labels: [Int])]) -> Tensor {
-    let parts = rows.map { row in
-        CrossEntropyLoss.sum(
-            logits: row.logits, labels: Array(row.labels.dropFirst()) + [CrossEntropyLoss.ignoredLabel])
-    }
-    let count = parts.reduce(0) { $0 + $1.count }
-    return Tensor([Float(parts.reduce(0) { $0 + $1.loss } / Double(count))], shape: [1])
-}
-
 extension LlamaModel {
     /// The model of a directory of a golden stage, with mixture of depths if its configuration says so.
     static func golden(_ stage: GoldenStage, _ directory: String) throws -> LlamaModel {

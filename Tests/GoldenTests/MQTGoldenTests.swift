@@ -23,8 +23,7 @@ import Testing
             }
             try tables(data, stage, report, file)
             try realSize(data, stage, report, file)
-            // A file with an upstream gradient belongs to training.
-            report.setAside(file) { _ in data["dy"] != nil }
+            if let dy = data["dy"] { try gradients(weights, heads: heads, dy, stage, report, file) }
         }
         for file in stage.files(ofKind: "weights") where file.contains("fresh") {
             try freshPositions(stage.tensors(file), report)
@@ -72,6 +71,28 @@ import Testing
             let grid = try #require(size.flatMap { PatchGrid(golden: $0) })
             try report.check(file, "y.small", transformer.batch(x, on: grid, budget: largest))
         }
+    }
+
+    /// The gradients of Σ y · dy for an input of another file, whose grid the note on this one gives.
+    private func gradients(
+        _ weights: [String: Tensor], heads: Int, _ dy: Tensor, _ stage: GoldenStage, _ report: GoldenReport,
+        _ file: String
+    ) throws {
+        let note = stage.manifest["files"]?[file]?["note"]?.string ?? ""
+        let size = try #require(note.firstMatch(of: /tgt=\((\d+), (\d+)\)/))
+        let grid = PatchGrid(height: try #require(Int(size.1)), width: try #require(Int(size.2)))
+        let x = try #require(
+            stage.files(ofKind: "data").lazy.compactMap { try? stage.tensors($0)["x.\(grid.height)x\(grid.width)"] }.first)
+        let reader = WeightReader(weights) { _ in true }
+        let transformer = try QueryTransformer.golden(reader, weights, heads: heads)
+        let input = Parameter("x", x)
+        let budget = try VisualTokenBudget(dy.shape[1], maximum: transformer.maximumTokens)
+        let y = transformer.batch(input.tensor, on: grid, budget: budget)
+        let loss = zip(y.floats, dy.floats).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+        try report.check(file, "loss", Tensor([Float(loss)], shape: [1]))
+        y.backward(from: dy)
+        try report.check(file, "dx", input.gradient)
+        try report.checkGradients(file, "grad.", reader.parameters)
     }
 
     /// Tables named `sincos.SIZE.GRID`, some by rows only.
@@ -123,9 +144,12 @@ import Testing
 
 extension QueryTransformer {
     static func golden(_ tensors: [String: Tensor], heads: Int) throws -> QueryTransformer {
+        try golden(WeightReader(tensors), tensors, heads: heads)
+    }
+
+    static func golden(_ reader: WeightReader, _ tensors: [String: Tensor], heads: Int) throws -> QueryTransformer {
         let query = try #require(tensors["query"]?.shape)
         let proj = try #require(tensors["proj"]?.shape)
-        let reader = WeightReader(tensors)
         let transformer = QueryTransformer(
             reader, maximumTokens: query[0], featureSize: query[1], tokenSize: proj[1], numHeads: heads)
         try reader.finish(source: "golden weights")
@@ -150,7 +174,7 @@ extension QueryTransformer {
 
     /// Tokens of a batch of features `[B, N, D]`, `[B, m, E]`.
     func batch(_ x: Tensor, on grid: PatchGrid, budget: VisualTokenBudget) -> Tensor {
-        let table = attentionTable(for: grid)
+        let table = attentionTable(for: grid, budget: budget)
         let tokens = (0..<x.shape[0]).map { self(x[$0], budget: budget, table: table) }
         return Tensor.concatenatingRows(tokens).reshaped(to: [x.shape[0], budget.tokens, tokenSize])
     }
