@@ -61,7 +61,11 @@ let package = Package(
                 "VisionEncoder",
             ]),
         library(
-            "Training", ["CZlib", "LLaVAPipeline", "ModelFiles", "NeuralNetwork", "Tokenization", "VisionEncoder"]),
+            "Training",
+            [
+                "CZlib", "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors",
+                "Tokenization", "VisionEncoder",
+            ]),
         .executableTarget(
             name: "vlm",
             dependencies: [

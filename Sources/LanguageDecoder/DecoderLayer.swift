@@ -9,14 +9,20 @@ public struct DecoderStep {
     public let mask: AttentionMask
     /// Tokens that a mixture-of-depths layer may skip; nil when there are none, as in decoding.
     public let skippable: [Bool]?
+    /// Sequences that lie one after the other among the tokens, each of which skips for itself; nil for one.
+    public let sequences: [Range<Int>]?
     /// Collector of intermediates.
     public let trace: Trace?
 
     /// A description of T tokens.
-    public init(rotations: Rotations, mask: AttentionMask = .causal, skippable: [Bool]?, trace: Trace?) {
+    public init(
+        rotations: Rotations, mask: AttentionMask = .causal, skippable: [Bool]?,
+        sequences: [Range<Int>]? = nil, trace: Trace?
+    ) {
         self.rotations = rotations
         self.mask = mask
         self.skippable = skippable
+        self.sequences = sequences
         self.trace = trace
     }
 

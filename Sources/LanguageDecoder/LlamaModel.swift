@@ -36,21 +36,24 @@ public struct LlamaModel: Sendable {
     ///   - inputsEmbeds: embeddings of the tokens, `[T, D]`.
     ///   - positions: position of each token; by default 0..<T.
     ///   - mask: which tokens each token sees.
-    ///   - skippable: tokens that mixture-of-depths layers may skip, of one sequence; nil for none.
+    ///   - skippable: tokens that mixture-of-depths layers may skip; nil for none.
+    ///   - sequences: sequences that lie one after the other; nil for one. The mask keeps them apart.
     ///   - checkpointing: whether intermediates of a layer are computed again on the way back instead of kept.
     ///   - trace: receives `decoder.hidden.I`, `[1, T, D]`.
     /// - Returns: `[T, D]`, after the final norm.
     public func hiddenStates(
         ofSequence inputsEmbeds: Tensor, positions: [Int]? = nil, mask: AttentionMask = .causal,
-        skippable: [Bool]? = nil, checkpointing: Bool = false, trace: Trace? = nil
+        skippable: [Bool]? = nil, sequences: [Range<Int>]? = nil, checkpointing: Bool = false, trace: Trace? = nil
     ) -> Tensor {
         let rotations = rotaryEmbedding(positions ?? Array(0..<inputsEmbeds.rows))
-        let step = DecoderStep(rotations: rotations, mask: mask, skippable: skippable, trace: trace)
+        let step = DecoderStep(
+            rotations: rotations, mask: mask, skippable: skippable, sequences: sequences, trace: trace)
         return hiddenStates(inputsEmbeds, step) { layer, _, h in
             guard checkpointing else { return layer(h, step, cache: nil) }
             return checkpointed([h]) { inputs in
                 // What runs again must not be recorded in the trace a second time.
-                let step = DecoderStep(rotations: rotations, mask: mask, skippable: skippable, trace: nil)
+                let step = DecoderStep(
+                    rotations: rotations, mask: mask, skippable: skippable, sequences: sequences, trace: nil)
                 return layer(inputs[0], step, cache: nil)
             }
         }

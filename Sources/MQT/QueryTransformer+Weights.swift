@@ -9,7 +9,11 @@ extension QueryTransformer {
     ///   - featureSize: width of the tower's features, D.
     ///   - tokenSize: width of the decoder, E.
     ///   - numHeads: attention heads, a divisor of D.
-    public init(_ weights: WeightReader, maximumTokens: Int, featureSize: Int, tokenSize: Int, numHeads: Int) {
+    ///   - keys: what the keys are made of.
+    public init(
+        _ weights: WeightReader, maximumTokens: Int, featureSize: Int, tokenSize: Int, numHeads: Int,
+        keys: KeySource = .positions
+    ) {
         let size = featureSize
         // The three projections are stored as one matrix, rows q | k | v.
         let inProjWeight = weights.matrix("attn.in_proj_weight", [3 * size, size])
@@ -29,5 +33,6 @@ extension QueryTransformer {
         outProj = Linear(weights.scoped("attn.out_proj"), inputs: size, outputs: size, hasBias: true)
         proj = weights.matrix("proj", [size, tokenSize])
         self.numHeads = numHeads
+        keySource = keys
     }
 }

@@ -27,6 +27,16 @@ public struct QueryTransformer: Sendable {
     let proj: Tensor
     /// Attention heads.
     let numHeads: Int
+    /// What the keys are made of.
+    let keySource: KeySource
+
+    /// What queries are compared with.
+    public enum KeySource: String, Sendable {
+        /// Positions alone, as published: the attention weights are the same for every image.
+        case positions
+        /// Normalised features and positions: queries find what an image shows. A form of ours.
+        case featuresAndPositions = "features_and_positions"
+    }
 
     /// Largest number of visual tokens, M.
     public var maximumTokens: Int { query.rows }
@@ -64,10 +74,38 @@ public struct QueryTransformer: Sendable {
     /// - Returns: `[m, E]`, the same bytes as the first m rows at any larger budget.
     /// - Complexity: O(N·D² + m·N·D + m·D·E) multiply-adds.
     public func callAsFunction(_ features: Tensor, budget: VisualTokenBudget, table: AttentionTable) -> Tensor {
+        if keySource == .featuresAndPositions {
+            let features = features.reshaped(to: [1] + features.shape)
+            return tokens(ofBatch: features, budget: budget, grid: table.grid)
+        }
         let v = vProj(lnV(features))  // [N, D]
         let y = weightedValues(table.weights, v, rows: budget.tokens)
         let z = outProj(y, isRowInvariant: true)  // [m, D]
         return product(z, proj, layout: .inOut, isRowInvariant: true)
+    }
+}
+
+extension QueryTransformer {
+    /// The visual tokens of several images, by attention that is computed anew; what training uses.
+    /// - Parameters:
+    ///   - features: `[B, N, D]`, row-major over the grid.
+    ///   - budget: how many tokens of each image, m.
+    /// - Returns: `[B · m, E]`, image by image.
+    public func tokens(ofBatch features: Tensor, budget: VisualTokenBudget, grid: PatchGrid) -> Tensor {
+        let (images, cells, m) = (features.shape[0], features.shape[1], budget.tokens)
+        precondition(cells == grid.count, "features \(features.shape) on \(grid)")
+        let normalized = lnV(features.reshaped(to: [images * cells, featureSize]))  // [B · N, D]
+        let v = vProj(normalized)
+        let positions = keyPositions(for: grid).gatheredRows((0..<images * cells).map { $0 % cells })
+        let k = kProj(lnK(keySource == .positions ? positions : normalized + positions))  // [B · N, D]
+        let rows = 0..<m
+        let q = qProj(lnQ(query[rows] + posEmbed[rows]), isRowInvariant: true)  // [m, D]
+        let y = attention(
+            queries: q.gatheredRows((0..<images * m).map { $0 % m }), keys: k, values: v, heads: numHeads,
+            keyValueHeads: numHeads,
+            mask: .ranges((0..<images * m).map { $0 / m * cells..<($0 / m + 1) * cells }))  // [B · m, D]
+        let z = outProj(y, isRowInvariant: true)
+        return product(z, proj, layout: .inOut, isRowInvariant: true)  // [B · m, E]
     }
 }
 

@@ -20,8 +20,9 @@ public final class WeightReader {
     /// A reader of the given tensors.
     /// - Parameter isTrained: the full names of the weights that become parameters: float32 copies that gradients are
     ///   gathered for. The others stay as they are stored; gradients flow through them.
-    public convenience init(_ tensors: [String: Tensor], training isTrained: @escaping (String) -> Bool = { _ in false })
-    {
+    public convenience init(
+        _ tensors: [String: Tensor], training isTrained: @escaping (String) -> Bool = { _ in false }
+    ) {
         self.init(tensors, prefix: "", training: isTrained, findings: Findings())
     }
 

@@ -16,7 +16,8 @@ extension LlamaModel {
                     router: Linear(
                         weights.scoped("router.router"), inputs: config.hiddenSize, outputs: 1,
                         hasBias: pmod.modBiasEnabled),
-                    weightNorm: pmod.modWeightNorm, retentionRatio: ratio),
+                    weightNorm: pmod.modWeightNorm, retentionRatio: ratio,
+                    minimumTokens: pmod.modMinimumTokens),
                 index: index)
         }
     }

@@ -22,7 +22,7 @@ public struct MixtureOfDepthsLayer: DecoderLayer {
             step.trace?.record("pmod.kept.\(index)", Tensor(integers: Array(0..<x.rows), shape: [x.rows]))
             return decoderLayer(x, step, cache: cache)
         }
-        let decision = router(x, routed: routed)
+        let decision = router(x, routed: routed, sequences: step.sequences)
         record(decision, to: step.trace)
         let kept = decision.kept
 

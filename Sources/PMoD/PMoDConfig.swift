@@ -14,6 +14,12 @@ public struct PMoDConfig: Sendable, Equatable {
     public var modWeightNorm: WeightNorm
     /// Whether the router has a bias.
     public var modBiasEnabled: Bool
+    /// Whether a decay ends in the model's own last layer; the published code's ends in layer 31 of any model. A key of
+    /// ours, absent in released checkpoints.
+    public var modDecayOverDepth: Bool
+    /// The least that a layer keeps of a sequence's tokens, if there are so many. A key of ours; 0 in released
+    /// checkpoints, where few tokens truncate to none.
+    public var modMinimumTokens: Int
 
     /// The choice of layers, as `mod_target_layers` spells it.
     public enum TargetLayers: Sendable, Equatable {
@@ -41,7 +47,10 @@ public struct PMoDConfig: Sendable, Equatable {
     public func retentionRatios(layerCount: Int) -> [Double?] {
         (0..<layerCount).map { layer in
             switch modTargetLayers {
-            case .decay(let decay): decay.ratio(layer: layer, factor: modRouterFactor)
+            case .decay(let decay):
+                decay.ratio(
+                    layer: layer, factor: modRouterFactor,
+                    lastLayer: modDecayOverDepth ? layerCount - 1 : ProgressiveRatioDecay.publishedLastLayer)
             case .deepAll: (2..<max(2, layerCount - 1)).contains(layer) ? modRouterFactor : nil
             case .deepAllIncludeLast: layer >= 2 ? modRouterFactor : nil
             case .interleave: layer % 2 == 1 ? modRouterFactor : nil
@@ -52,7 +61,8 @@ public struct PMoDConfig: Sendable, Equatable {
 
 extension PMoDConfig: Decodable {
     private enum Key: String, CodingKey, CaseIterable {
-        case modTargetLayers, modTargetTokenType, modRouterFactor, modWeightNorm, modBiasEnabled
+        case modTargetLayers, modTargetTokenType, modRouterFactor, modWeightNorm, modBiasEnabled, modDecayOverDepth
+        case modMinimumTokens
     }
 
     /// Every key of `config.json` that the mixture of depths is made from, converted from snake case.
@@ -67,6 +77,12 @@ extension PMoDConfig: Decodable {
             throw PMoDConfigError.unsupported(key: "mod_router_factor", value: "\(modRouterFactor)", supported: "0...1")
         }
         modBiasEnabled = try values.decodeIfPresent(Bool.self, forKey: .modBiasEnabled) ?? false
+        modDecayOverDepth = try values.decodeIfPresent(Bool.self, forKey: .modDecayOverDepth) ?? false
+        modMinimumTokens = try values.decodeIfPresent(Int.self, forKey: .modMinimumTokens) ?? 0
+        guard modMinimumTokens >= 0 else {
+            throw PMoDConfigError.unsupported(
+                key: "mod_minimum_tokens", value: "\(modMinimumTokens)", supported: "0 or more")
+        }
         modTargetLayers = try TargetLayers(parsing: values.decode(String.self, forKey: .modTargetLayers))
         modWeightNorm = try WeightNorm(parsing: values.decode(String.self, forKey: .modWeightNorm))
         let type = try values.decodeIfPresent(String.self, forKey: .modTargetTokenType) ?? "vision_all"

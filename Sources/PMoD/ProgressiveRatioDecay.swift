@@ -3,7 +3,7 @@ import Foundation
 /// Progressive ratio decay (PRD): deeper layers keep fewer visual tokens, along a shifted cosine or line.
 ///
 /// Source: p-MoD (arXiv 2412.04449), section 3.3. The published code divides by 31 whatever the depth of the model, and
-/// so does this: a 12-layer decoder has mixture-of-depths layers 8...11.
+/// so does this unless told otherwise: a 12-layer decoder has mixture-of-depths layers 8...11.
 public struct ProgressiveRatioDecay: Sendable, Equatable {
     /// The curve along which the ratio falls.
     public enum Curve: String, Sendable {
@@ -35,18 +35,21 @@ public struct ProgressiveRatioDecay: Sendable, Equatable {
         self.init(curve: curve, maximum: maximum, minimum: minimum)
     }
 
-    /// The curve's value at a layer, before the limits.
-    public func decay(layer: Int, factor: Double) -> Double {
-        let depth = Double(layer)
+    /// The last layer of the model the published code was written for.
+    public static let publishedLastLayer = 31
+
+    /// The curve's value at a layer, before the limits; it is at its end in the last layer.
+    public func decay(layer: Int, factor: Double, lastLayer: Int = publishedLastLayer) -> Double {
+        let (depth, last) = (Double(layer), Double(max(1, lastLayer)))
         return switch curve {
-        case .shiftedCosine: cos(depth * .pi / 31) / 2 + factor
-        case .shiftedLinear: (-depth / 31 + 0.5) + factor
+        case .shiftedCosine: cos(depth * .pi / last) / 2 + factor
+        case .shiftedLinear: (-depth / last + 0.5) + factor
         }
     }
 
     /// The share of visual tokens that a layer processes; nil if the layer is plain.
-    public func ratio(layer: Int, factor: Double) -> Double? {
-        let value = decay(layer: layer, factor: factor)
+    public func ratio(layer: Int, factor: Double, lastLayer: Int = publishedLastLayer) -> Double? {
+        let value = decay(layer: layer, factor: factor, lastLayer: lastLayer)
         return value <= maximum ? max(value, minimum) : nil
     }
 }

@@ -1,6 +1,11 @@
 extension ConversationTemplate {
     /// Templates of chat models outside LLaVA's table; the families Vicuna and Llama 2 are `vicuna_v1` and `llama_2` there.
-    public static let families: [ConversationTemplate] = [chatML(), llama3(), llama2Bare]
+    public static let families: [ConversationTemplate] = [chatML(), llama3(), llama2Bare, questionAnswer]
+
+    /// A question and an answer with as few tokens around them as can be, for small models of our own.
+    static let questionAnswer = Self(
+        name: "question_answer", system: "", userRole: "Q", assistantRole: "A", style: .two, separator: " ",
+        secondSeparator: "</s>", version: "v1")
 
     /// ChatML with a line break after every message, as SmolLM2 and Qwen 2 were trained with.
     static func chatML(system: String = "") -> Self {

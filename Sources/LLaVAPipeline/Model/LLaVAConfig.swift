@@ -22,6 +22,9 @@ public struct LLaVAConfig: Sendable, Equatable {
     public var queryAbstractorType: String?
     /// Attention heads of the query transformer; the published code does not store them. Nil takes the tower's.
     public var queryAbstractorNumHeads: Int?
+    /// What the query transformer's keys are made of: `positions`, as published, or `features_and_positions` (a key of
+    /// ours).
+    public var queryAbstractorKeys: String
     /// Visual tokens the checkpoint was last run with; nil where the training script left a word there.
     public var numVisualTokens: Int?
     /// How the views of one image are put in sequence: `flat` or `spatial_unpad`.
@@ -44,7 +47,8 @@ public struct LLaVAConfig: Sendable, Equatable {
 extension LLaVAConfig: Decodable {
     private enum Key: String, CodingKey, CaseIterable {
         case mmVisionTower, mmVisionSelectLayer, mmVisionSelectFeature, mmProjectorType, mmPatchMergeType
-        case queryAbstractorType, queryAbstractorNumHeads, numVisualTokens, maxNumPatches, tokenizerModelMaxLength
+        case queryAbstractorType, queryAbstractorNumHeads, queryAbstractorKeys, numVisualTokens, maxNumPatches,
+            tokenizerModelMaxLength
         case modTargetLayers, eosTokenId, conversationTemplate, untrained
     }
 
@@ -65,6 +69,7 @@ extension LLaVAConfig: Decodable {
         mmProjectorType = try values.decodeIfPresent(String.self, forKey: .mmProjectorType) ?? "linear"
         queryAbstractorType = try values.decodeIfPresent(String.self, forKey: .queryAbstractorType)
         queryAbstractorNumHeads = try values.decodeIfPresent(Int.self, forKey: .queryAbstractorNumHeads)
+        queryAbstractorKeys = try values.decodeIfPresent(String.self, forKey: .queryAbstractorKeys) ?? "positions"
         // Stage 2 of MQT leaves "second_stage" here, which means any number while training and M afterwards.
         numVisualTokens = try? values.decodeIfPresent(Int.self, forKey: .numVisualTokens)
         mmPatchMergeType = try values.decodeIfPresent(String.self, forKey: .mmPatchMergeType) ?? "flat"

@@ -206,9 +206,14 @@ extension VisualConnector {
                 value: "\(heads) for \(queries) queries and \(grid.count) patches",
                 supported: "at most \(attentionTableLimit) attention weights")
         }
+        guard let keys = QueryTransformer.KeySource(rawValue: config.queryAbstractorKeys) else {
+            throw LLaVAError.unsupported(
+                key: "query_abstractor_keys", value: config.queryAbstractorKeys,
+                supported: "positions or features_and_positions")
+        }
         let transformer = QueryTransformer(
             weights, maximumTokens: queries, featureSize: tower.hiddenSize,
-            tokenSize: config.llama.hiddenSize, numHeads: heads)
+            tokenSize: config.llama.hiddenSize, numHeads: heads, keys: keys)
         self = .queryTransformer(transformer, transformer.attentionTable(for: grid))
     }
 }

@@ -1,0 +1,239 @@
+import Foundation
+import ModelFiles
+
+/// What to train, on what, and how: the file that `vlm train --recipe` reads.
+///
+/// Keys are spelled in snake case; one that is not known is an error, so that a typing mistake does not train another
+/// model than was meant.
+public struct Recipe: Sendable, Equatable, Codable {
+    /// A line for a person.
+    public var description: String?
+    /// Where training begins: a model's path, relative to the recipe.
+    public var model: String
+    /// What is learned from, each in its share of the examples.
+    public var data: [DataSource]
+    /// What is scored during training; never trained on.
+    public var validation: [DataSource]?
+    /// Patterns of the names of weights that are trained, in which `*` stands for any characters.
+    public var trainable: [String]
+    /// How the number of visual tokens of a step is drawn: `first_stage` (always M), `second_stage` (even numbers up to
+    /// M, as likely as each other), `uniform`, `powers_of_two`, or a number.
+    public var visualTokens: BudgetSampling?
+    /// Optimiser steps.
+    public var steps: Int
+    /// Examples of a step.
+    public var batch: Int
+    /// Batches whose gradients are gathered for a step; 1 where the file does not say.
+    public var accumulate: Int?
+    /// Whether an example's caption is learned as well.
+    public var captions: Bool?
+    /// How weights change.
+    public var optimizer: OptimizerSettings
+    /// Whether layers are computed again on the way back instead of keeping their intermediates.
+    public var gradientCheckpointing: Bool?
+    /// Steps between checkpoints.
+    public var checkpointEvery: Int
+    /// Steps between scores on the validation data; nil for at the end only.
+    public var evaluateEvery: Int?
+    /// Start of every random choice.
+    public var seed: UInt64
+
+    /// A data set and its share.
+    public struct DataSource: Sendable, Equatable, Codable {
+        /// `scenes`, `fashion`, `easy-vqa`, or the path of a LLaVA or question/answer file, relative to the recipe.
+        public var set: String
+        /// Which part of a set that has several.
+        public var split: DataSplit?
+        /// Where a set lies that is fetched, or the pictures of a file.
+        public var directory: String?
+        /// How many examples; needed by sets that are drawn.
+        public var count: Int?
+        /// Share of the examples in relation to the other sources; 1 where the file does not say.
+        public var weight: Double?
+        /// Start of the random choices of a set that is drawn.
+        public var seed: UInt64?
+        /// The most questions for a picture that is drawn.
+        public var questions: Int?
+    }
+
+    /// The optimiser and its schedule.
+    public struct OptimizerSettings: Sendable, Equatable, Codable {
+        /// Highest learning rate.
+        public var learningRate: Double
+        /// Steps over which the rate rises from 0.
+        public var warmupSteps: Int?
+        /// Where the cosine ends, as a share of the highest rate; 0 where the file does not say.
+        public var finalRateRatio: Double?
+        /// Decay of matrices; vectors never decay.
+        public var weightDecay: Double?
+        /// Weights of the running means of gradients and of their squares.
+        public var beta1: Double?
+        public var beta2: Double?
+        /// The norm that longer gradients are scaled down to; nil for none.
+        public var clipNorm: Double?
+    }
+
+    /// The distribution that a step's number of visual tokens is drawn from.
+    public enum BudgetSampling: Sendable, Equatable, Codable {
+        case firstStage, secondStage, uniform, powersOfTwo
+        case fixed(Int)
+
+        private static let names: [(String, BudgetSampling)] = [
+            ("first_stage", .firstStage), ("second_stage", .secondStage), ("uniform", .uniform),
+            ("powers_of_two", .powersOfTwo),
+        ]
+
+        /// Reads a word or a number.
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if let number = try? container.decode(Int.self), number > 0 {
+                self = .fixed(number)
+                return
+            }
+            let word = try? container.decode(String.self)
+            guard let known = Self.names.first(where: { $0.0 == word })?.1 else {
+                throw DecodingError.dataCorruptedError(
+                    in: container,
+                    debugDescription: "a number above 0, or one of \(Self.names.map(\.0).joined(separator: ", "))")
+            }
+            self = known
+        }
+
+        /// Writes the word or the number.
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.singleValueContainer()
+            if case .fixed(let number) = self { return try container.encode(number) }
+            try container.encode(Self.names.first { $0.1 == self }?.0 ?? "")
+        }
+
+        /// A number of 1...`maximum`.
+        func draw(maximum: Int, _ random: inout SplitMix64) -> Int {
+            switch self {
+            case .firstStage: maximum
+            case .secondStage: maximum < 2 ? 1 : 2 * random.value(in: 1...maximum / 2)
+            case .uniform: random.value(in: 1...maximum)
+            case .powersOfTwo: 1 << random.below(maximum.bitWidth - maximum.leadingZeroBitCount)
+            case .fixed(let number): number
+            }
+        }
+    }
+}
+
+extension Recipe {
+    /// Reads a recipe.
+    /// - Throws: `CheckpointError` for a file that cannot be read or decoded, `RecipeError` for a key that is not known
+    ///   and for values that make no sense.
+    public init(contentsOf path: String) throws {
+        let value = try JSONValue(contentsOf: path)
+        self = try JSONFile.decode(Recipe.self, from: path)
+        try Self.checkKeys(value, known: Self.keys, file: path)
+        let limits = [
+            ("steps", steps, 1), ("batch", batch, 1), ("checkpoint_every", checkpointEvery, 1),
+            ("accumulate", accumulate ?? 1, 1), ("evaluate_every", evaluateEvery ?? 1, 1),
+            ("optimizer.warmup_steps", optimizer.warmupSteps ?? 0, 0),
+        ]
+        for (key, number, least) in limits where number < least {
+            throw RecipeError.invalid(file: path, key: key, expected: "\(least) or more", got: "\(number)")
+        }
+        let numbers = [
+            ("optimizer.learning_rate", optimizer.learningRate), ("optimizer.weight_decay", optimizer.weightDecay ?? 0),
+            ("optimizer.final_rate_ratio", optimizer.finalRateRatio ?? 0),
+            ("optimizer.clip_norm", optimizer.clipNorm ?? 1),
+        ]
+        for (key, number) in numbers where !(number >= 0 && number.isFinite) {
+            throw RecipeError.invalid(file: path, key: key, expected: "a number of 0 or more", got: "\(number)")
+        }
+        guard !data.isEmpty, !trainable.isEmpty else {
+            throw RecipeError.invalid(
+                file: path, key: data.isEmpty ? "data" : "trainable", expected: "at least one entry", got: "none")
+        }
+        for source in data + (validation ?? []) where !((source.weight ?? 1) > 0) {
+            throw RecipeError.invalid(
+                file: path, key: "data.weight", expected: "a number above 0", got: "\(source.weight ?? 0)")
+        }
+    }
+
+    /// The learning rate of a step, counted from 0: a straight rise, then half a cosine.
+    public func rate(step: Int) -> Double {
+        let (peak, warmup) = (optimizer.learningRate, optimizer.warmupSteps ?? 0)
+        if step < warmup { return peak * Double(step + 1) / Double(warmup) }
+        let floor = optimizer.finalRateRatio ?? 0
+        let share = Double(step - warmup) / Double(max(1, steps - warmup))
+        return peak * (floor + (1 - floor) * (1 + cos(.pi * share)) / 2)
+    }
+
+    /// Whether a weight of this name is trained.
+    public func trains(_ name: String) -> Bool { trainable.contains { Self.matches(name[...], $0[...]) } }
+
+    private static func matches(_ name: Substring, _ pattern: Substring) -> Bool {
+        guard let first = pattern.first else { return name.isEmpty }
+        if first == "*" {
+            let rest = pattern.dropFirst()
+            return rest.isEmpty || name.indices.contains { matches(name[$0...], rest) } || matches("", rest)
+        }
+        return name.first == first && matches(name.dropFirst(), pattern.dropFirst())
+    }
+
+    /// All keys of a recipe by their path.
+    private static let keys: Set<String> = [
+        "description", "model", "data", "validation", "trainable", "visual_tokens", "steps", "batch", "accumulate",
+        "captions", "optimizer", "gradient_checkpointing", "checkpoint_every", "evaluate_every", "seed",
+        "data.set", "data.split", "data.directory", "data.count", "data.weight", "data.seed", "data.questions",
+        "optimizer.learning_rate", "optimizer.warmup_steps", "optimizer.final_rate_ratio", "optimizer.weight_decay",
+        "optimizer.beta1", "optimizer.beta2", "optimizer.clip_norm",
+    ]
+
+    private static func checkKeys(_ value: JSONValue, known: Set<String>, file: String, prefix: String = "") throws {
+        for (key, member) in (value.object ?? [:]).sorted(by: { $0.key < $1.key }) {
+            let path = prefix + key
+            guard known.contains(path) else {
+                let others = known.filter { $0.hasPrefix(prefix) && !$0.dropFirst(prefix.count).contains(".") }
+                throw RecipeError.unknownKey(file: file, key: path, known: others.sorted())
+            }
+            // The parts of `validation` are those of `data`.
+            let below = path == "validation" ? "data" : path
+            try checkKeys(member, known: known, file: file, prefix: below + ".")
+            for element in member.array ?? [] { try checkKeys(element, known: known, file: file, prefix: below + ".") }
+        }
+    }
+}
+
+/// What is wrong with a recipe, or with what it asks for.
+public enum RecipeError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// A key that no part of training reads.
+    case unknownKey(file: String, key: String, known: [String])
+    /// A value that makes no sense.
+    case invalid(file: String, key: String, expected: String, got: String)
+    /// Nothing of the model is trained.
+    case nothingTrained(patterns: [String], examples: [String])
+    /// There is a run in the directory already.
+    case directoryExists(path: String)
+    /// There is nothing to go on from.
+    case nothingToResume(path: String)
+    /// The run was begun with another recipe.
+    case otherRecipe(path: String)
+    /// The loss is not a number.
+    case notFinite(step: Int, loss: Double, examples: [String], checkpoint: String)
+
+    /// What went wrong, and what to do next.
+    public var description: String {
+        switch self {
+        case .unknownKey(let file, let key, let known):
+            "\(file): nothing reads the key \(key); known: \(known.joined(separator: ", "))"
+        case .invalid(let file, let key, let expected, let got):
+            "\(file): \(key) is \(got), expected \(expected)"
+        case .nothingTrained(let patterns, let examples):
+            "no weight of the model fits \(patterns.joined(separator: ", ")); its weights are called for example "
+                + examples.joined(separator: ", ")
+        case .directoryExists(let path):
+            "\(path) exists already; go on with --resume, or name another directory"
+        case .nothingToResume(let path):
+            "\(path) holds no checkpoint of a run; begin without --resume"
+        case .otherRecipe(let path):
+            "\(path) was begun with another recipe (its own is in recipe.json there); resume with that one, or begin anew"
+        case .notFinite(let step, let loss, let examples, let checkpoint):
+            "the loss of step \(step) is \(loss), on \(examples.joined(separator: ", ")); the last good checkpoint is "
+                + "\(checkpoint). Lower the learning rate or look at these examples."
+        }
+    }
+}

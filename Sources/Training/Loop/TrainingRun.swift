@@ -1,0 +1,253 @@
+public import Foundation
+public import LLaVAPipeline
+import ModelFiles
+import NeuralNetwork
+import Tensors
+import Tokenization
+
+/// A recipe that is carried out in a directory, from the beginning or from its newest checkpoint.
+///
+///     run/recipe.json  run/log.jsonl  run/events.out.tfevents...  run/checkpoints/  run/model/
+///
+/// Every random choice follows from the recipe's seed and the number of the step, so a run that was killed at any moment
+/// and resumed ends with the same bytes as one that was not.
+public final class TrainingRun {
+    /// What is carried out.
+    public let recipe: Recipe
+    /// Where.
+    public let directory: URL
+    /// The model, whose parameters change.
+    public let model: LLaVAModel
+    private let trainer: Trainer
+    private let optimizer: AdamW
+    private let sources: [ExampleSource]
+    private let validation: [ExampleSource]
+    private var stream: ExampleStream
+    /// Steps taken.
+    public private(set) var step = 0
+
+    /// What a step came to.
+    public struct Progress: Sendable, Codable {
+        /// Steps taken.
+        public var step: Int
+        /// Mean cross entropy over the learned tokens of the step.
+        public var loss: Double
+        /// Learning rate.
+        public var rate: Double
+        /// Norm of the gradients before clipping.
+        public var gradientNorm: Double
+        /// Tokens of each image; nil for a model whose number is fixed.
+        public var visualTokens: Int?
+        /// Tokens that were processed, and learned.
+        public var tokens: Int
+        public var supervisedTokens: Int
+        /// Time the step took.
+        public var seconds: Double
+        /// Share of right answers on the validation data, by data set and kind of question.
+        public var accuracy: [String: Double]?
+    }
+
+    /// Prepares a run.
+    /// - Parameters:
+    ///   - recipePath: the recipe.
+    ///   - directory: where results go; must not exist unless the run is resumed.
+    ///   - resuming: whether to go on from the newest checkpoint.
+    ///   - cacheBytes: how much memory features of images may take.
+    /// - Throws: `RecipeError`, `DataError`, and whatever loading the model throws.
+    public init(recipe recipePath: String, directory: String, resuming: Bool, cacheBytes: Int = 4 << 30) throws {
+        let recipe = try Recipe(contentsOf: recipePath)
+        self.recipe = recipe
+        self.directory = URL(filePath: directory)
+        let base = URL(filePath: recipePath).deletingLastPathComponent()
+        try Self.prepare(self.directory, Data(contentsOf: URL(filePath: recipePath)), resuming: resuming)
+
+        var options = LoadOptions()
+        options.trains = { recipe.trains($0) }
+        let modelPath = recipe.model.hasPrefix("/") ? recipe.model : base.appending(path: recipe.model).path
+        model = try LLaVAModel.load(from: modelPath, options: options)
+        guard !model.parameters.isEmpty else {
+            let names = try CheckpointDirectory(path: modelPath).tensors.keys.sorted()
+            throw RecipeError.nothingTrained(patterns: recipe.trainable, examples: Array(names.prefix(3)))
+        }
+        if let budget = recipe.visualTokens, case .fixed(let number) = budget { _ = try model.budget(number) }
+        var trainer = Trainer(model)
+        trainer.isCheckpointing = recipe.gradientCheckpointing ?? false
+        self.trainer = trainer
+
+        let settings = recipe.optimizer
+        let decay = Float(settings.weightDecay ?? 0)
+        optimizer = AdamW(
+            [
+                AdamW.Group(model.parameters.filter { $0.tensor.rank > 1 }, weightDecay: decay),
+                AdamW.Group(model.parameters.filter { $0.tensor.rank <= 1 }),
+            ], beta1: Float(settings.beta1 ?? 0.9), beta2: Float(settings.beta2 ?? 0.999))
+
+        let assistant = try Assistant(model)
+        let side = model.vision?.imageProcessor.cropSize.width ?? 128
+        let model = self.model
+        func opened(_ source: Recipe.DataSource) throws -> ExampleSource {
+            _ = model
+            return try ExampleSource(
+                source.dataset(relativeTo: base, side: side), assistant, captions: recipe.captions ?? false,
+                limit: cacheBytes / (recipe.data.count + (recipe.validation ?? []).count))
+        }
+        sources = try recipe.data.map(opened)
+        validation = try (recipe.validation ?? []).map(opened)
+        stream = ExampleStream(
+            counts: sources.map(\.dataset.count), weights: recipe.data.map { $0.weight ?? 1 }, seed: recipe.seed)
+        if resuming {
+            guard let checkpoint = RunState.newest(in: self.directory) else {
+                throw RecipeError.nothingToResume(path: directory)
+            }
+            let state = try RunState.load(checkpoint, model.parameters, optimizer)
+            step = state.step
+            stream = ExampleStream(
+                counts: sources.map(\.dataset.count), weights: recipe.data.map { $0.weight ?? 1 }, seed: recipe.seed,
+                drawn: state.drawn)
+        }
+    }
+
+    /// Makes the directory with a copy of the recipe, or checks that it was begun with the same one.
+    private static func prepare(_ directory: URL, _ recipe: Data, resuming: Bool) throws {
+        let copy = directory.appending(path: "recipe.json")
+        let exists = FileManager.default.fileExists(atPath: directory.path)
+        if resuming {
+            guard exists else { throw RecipeError.nothingToResume(path: directory.path) }
+            guard (try? Data(contentsOf: copy)) == recipe else { throw RecipeError.otherRecipe(path: directory.path) }
+        } else {
+            guard !exists else { throw RecipeError.directoryExists(path: directory.path) }
+            try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+            try recipe.write(to: copy, options: .atomic)
+        }
+    }
+
+    /// Carries out what is left of the recipe.
+    /// - Parameters:
+    ///   - isCancelled: asked before each step; true saves a checkpoint and ends the run.
+    ///   - report: is told of every step.
+    /// - Returns: whether the recipe is done.
+    /// - Throws: `RecipeError.notFinite` if the loss is not a number, and errors of files.
+    @discardableResult
+    public func run(isCancelled: () -> Bool = { false }, report: (Progress) -> Void) throws -> Bool {
+        var log = try RunLog(directory, keepingStepsUpTo: step)
+        let clock = ContinuousClock()
+        while step < recipe.steps {
+            if isCancelled() {
+                try save()
+                return false
+            }
+            let start = clock.now
+            var progress = try takeStep()
+            if let every = recipe.evaluateEvery, step.isMultiple(of: every) || step == recipe.steps {
+                progress.accuracy = try evaluate()
+            } else if recipe.evaluateEvery == nil, step == recipe.steps, !validation.isEmpty {
+                progress.accuracy = try evaluate()
+            }
+            progress.seconds = (clock.now - start).milliseconds / 1000
+            try log.write(progress)
+            report(progress)
+            if step.isMultiple(of: recipe.checkpointEvery) || step == recipe.steps { try save() }
+        }
+        try TrainedModel.write(model, to: directory.appending(path: "model"))
+        return true
+    }
+
+    /// One step of the optimiser.
+    private func takeStep() throws -> Progress {
+        var random = stream.random(step: step)
+        let parts = recipe.accumulate ?? 1
+        var progress = Progress(
+            step: step + 1, loss: 0, rate: recipe.rate(step: step), gradientNorm: 0, tokens: 0, supervisedTokens: 0,
+            seconds: 0)
+        var origins: [String] = []
+        for _ in 0..<parts {
+            if let maximum = model.maximumVisualTokens {
+                progress.visualTokens = (recipe.visualTokens ?? .firstStage).draw(maximum: maximum, &random)
+            }
+            let places = stream.next(recipe.batch, &random)
+            origins += places.map { "\(sources[$0.source].dataset.name) \($0.index)" }
+            let items = try places.map { try sources[$0.source].item(at: $0.index) }
+            // Examples with and without an image cannot be packed together.
+            for group in [items.filter { $0.features != nil }, items.filter { $0.features == nil }] where !group.isEmpty
+            {
+                let share = Double(group.count) / Double(items.count * parts)
+                let outcome = try trainer.learn(group, visualTokens: progress.visualTokens, weight: share)
+                progress.loss += outcome.loss * share
+                progress.tokens += outcome.tokens
+                progress.supervisedTokens += outcome.supervisedTokens
+            }
+        }
+        progress.gradientNorm = optimizer.gradientNorm
+        guard progress.loss.isFinite, progress.gradientNorm.isFinite else {
+            throw RecipeError.notFinite(
+                step: step + 1, loss: progress.loss, examples: origins,
+                checkpoint: RunState.newest(in: directory)?.path ?? "none yet")
+        }
+        optimizer.step(rate: Float(progress.rate), clippingTo: recipe.optimizer.clipNorm)
+        step += 1
+        return progress
+    }
+
+    /// Share of right answers of all budgets at their largest, by data set and kind of question.
+    public func evaluate() throws -> [String: Double] {
+        var counts: [String: (right: Int, all: Int)] = [:]
+        for source in validation {
+            for start in stride(from: 0, to: source.dataset.count, by: recipe.batch) {
+                let items = try (start..<min(source.dataset.count, start + recipe.batch)).map {
+                    try source.item(at: $0)
+                }
+                for group in [items.filter { $0.features != nil }, items.filter { $0.features == nil }]
+                where !group.isEmpty {
+                    for (type, isRight) in try trainer.answersRightly(group, visualTokens: model.maximumVisualTokens) {
+                        for key in [source.dataset.name, "\(source.dataset.name)/\(type)"] {
+                            counts[key, default: (0, 0)].all += 1
+                            counts[key, default: (0, 0)].right += isRight ? 1 : 0
+                        }
+                    }
+                }
+            }
+        }
+        return counts.mapValues { Double($0.right) / Double($0.all) }
+    }
+
+    private func save() throws {
+        try RunState(step: step, drawn: stream.drawn).save(in: directory, model.parameters, optimizer)
+    }
+}
+
+/// The logs of a run: a JSON object a line, and what TensorBoard reads.
+private struct RunLog: ~Copyable {
+    private let lines: FileHandle
+    private var events: EventLog
+    private let encoder = JSONEncoder()
+
+    /// Opens the logs; lines of steps that are taken again are dropped.
+    init(_ directory: URL, keepingStepsUpTo step: Int) throws {
+        let url = directory.appending(path: "log.jsonl")
+        let old = (try? String(contentsOf: url, encoding: .utf8)) ?? ""
+        let kept = old.split(separator: "\n").filter { line in
+            struct Line: Decodable { var step: Int }
+            let known = try? JSONDecoder().decode(Line.self, from: Data(line.utf8))
+            return known.map { $0.step <= step } ?? false
+        }
+        try Data(kept.map { $0 + "\n" }.joined().utf8).write(to: url, options: .atomic)
+        lines = try FileHandle(forWritingTo: url)
+        try lines.seekToEnd()
+        let started = Int(Date().timeIntervalSince1970)
+        events = try EventLog(url: directory.appending(path: "events.out.tfevents.\(started).step\(step)"))
+        encoder.outputFormatting = [.sortedKeys]
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+    }
+
+    deinit { try? lines.close() }
+
+    mutating func write(_ progress: TrainingRun.Progress) throws {
+        try lines.write(contentsOf: encoder.encode(progress) + Data("\n".utf8))
+        var scalars = [
+            "loss": progress.loss, "rate": progress.rate, "gradient_norm": progress.gradientNorm,
+            "tokens_per_second": Double(progress.tokens) / max(progress.seconds, 1e-9),
+        ]
+        for (key, value) in progress.accuracy ?? [:] { scalars["accuracy/" + key] = value }
+        try events.write(step: progress.step, scalars)
+    }
+}

@@ -1,0 +1,88 @@
+import ArgumentParser
+import Foundation
+import LLaVAPipeline
+import Tensors
+import Training
+
+/// `vlm train`: carries out a recipe.
+struct TrainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train",
+        abstract: "Train or fine-tune a model by a recipe.",
+        discussion: """
+            The directory of a run holds recipe.json, log.jsonl, a log for TensorBoard, checkpoints and, at the end, the
+            model. A run that was stopped, even by kill -9, goes on with --resume to the same bytes. Ctrl-C saves first.
+
+            EXAMPLES
+              vlm train --recipe recipes/demo.json --out runs/demo
+              vlm train --recipe recipes/demo.json --out runs/demo --resume
+            """)
+
+    @OptionGroup var threads: ThreadOptions
+
+    @Option(help: ArgumentHelp("What to train, on what, and how.", valueName: "file"))
+    var recipe: String
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("Directory of the run; must not exist yet.", valueName: "dir"))
+    var out: String
+
+    @Flag(help: "Go on from the newest checkpoint of the run in the directory.")
+    var resume = false
+
+    @Flag(help: "Print one JSON object for every step.")
+    var json = false
+
+    func run() throws {
+        try threads.context.run {
+            let run = try TrainingRun(recipe: recipe, directory: out, resuming: resume)
+            Terminal.note("training \(run.model.parameters.reduce(0) { $0 + $1.count }) weights of \(run.model.path)")
+            if resume { Terminal.note("resuming after step \(run.step) of \(run.recipe.steps)") }
+            let interrupt = Interrupt()
+            interrupt.arm()
+            let clock = ContinuousClock()
+            let (start, first) = (clock.now, run.step)
+            let isDone = try run.run(isCancelled: { interrupt.isRaised }) { progress in
+                if json { try? Terminal.json(progress) }
+                guard !json else { return }
+                let perStep = (clock.now - start) / Double(progress.step - first)
+                let left = perStep * Double(run.recipe.steps - progress.step)
+                if Terminal.isInteractive || progress.accuracy != nil || progress.step.isMultiple(of: 50) {
+                    Terminal.note(line(progress, of: run.recipe.steps, left: left))
+                }
+            }
+            interrupt.disarm()
+            guard isDone else {
+                Terminal.note("stopped after step \(run.step); go on with --resume")
+                throw ExitCode(ExitStatus.interrupted.rawValue)
+            }
+            Terminal.note("wrote \(out)/model")
+        }
+    }
+
+    private func line(_ progress: TrainingRun.Progress, of steps: Int, left: Duration) -> String {
+        var parts = [
+            "step \(progress.step)/\(steps)", String(format: "loss %.4f", progress.loss),
+            "\(Int(Double(progress.tokens) / max(progress.seconds, 1e-9))) tokens/s",
+            "\(left.formatted(.time(pattern: .hourMinuteSecond))) left",
+        ]
+        for (key, share) in (progress.accuracy ?? [:]).sorted(by: { $0.key < $1.key }) {
+            parts.append(String(format: "%@ %.1f %%", key, 100 * share))
+        }
+        return parts.joined(separator: "  ")
+    }
+}
+
+/// On how many threads to compute.
+struct ThreadOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Threads to compute with (default: one for each processor).", valueName: "n"))
+    var threads: Int?
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads \(threads) is outside 1...1024")
+        }
+    }
+
+    /// Where to compute.
+    var context: ComputeContext { ComputeContext(threads: threads) }
+}

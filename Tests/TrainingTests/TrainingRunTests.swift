@@ -1,0 +1,187 @@
+import Foundation
+import LLaVAPipeline
+import ModelFiles
+import Tensors
+import TestSupport
+import Testing
+
+@testable import Training
+
+@Suite("Training runs")
+struct TrainingRunTests {
+    private let directory: URL
+
+    init() throws { directory = try Fixtures.temporaryDirectory() }
+
+    /// A recipe for the tiny model on a few scenes, with some keys changed.
+    private func recipe(_ changes: [String: Any] = [:], named name: String = "recipe.json") throws -> String {
+        var keys: [String: Any] = [
+            "model": TinyModel.path, "seed": 3, "steps": 6, "batch": 3, "checkpoint_every": 2,
+            "data": [
+                ["set": "scenes", "split": "train", "count": 7, "weight": 2],
+                ["set": "scenes", "split": "train", "count": 5, "seed": 9],
+            ],
+            "validation": [["set": "scenes", "split": "validation", "count": 4]],
+            "trainable": ["model.query_abstractor.*", "model.layers.*", "model.norm.*", "lm_head.*"],
+            "visual_tokens": "powers_of_two", "optimizer": ["learning_rate": 1e-3, "warmup_steps": 2, "clip_norm": 1],
+        ]
+        for (key, value) in changes { keys[key] = value }
+        let url = directory.appending(path: name)
+        try JSONSerialization.data(withJSONObject: keys).write(to: url)
+        return url.path
+    }
+
+    private func run(
+        _ recipe: String, to name: String, resuming: Bool = false, stoppingAfter steps: Int = .max
+    ) throws -> [TrainingRun.Progress] {
+        let run = try TrainingRun(recipe: recipe, directory: directory.appending(path: name).path, resuming: resuming)
+        var progress: [TrainingRun.Progress] = []
+        try run.run(isCancelled: { progress.count >= steps }) { progress.append($0) }
+        return progress
+    }
+
+    private func weights(_ name: String) throws -> [String: [UInt8]] {
+        try SafetensorsFile(path: directory.appending(path: "\(name)/model/model.safetensors").path)
+            .tensors.mapValues(\.bytes)
+    }
+
+    @Test("a run that was stopped and resumed ends with the bytes of one that was not")
+    func resuming() throws {
+        let recipe = try recipe()
+        let whole = try run(recipe, to: "whole")
+        #expect(whole.map(\.step) == Array(1...6) && whole.last?.accuracy?["scenes"] != nil)
+        _ = try run(recipe, to: "parts", stoppingAfter: 3)
+        let rest = try run(recipe, to: "parts", resuming: true)
+        #expect(rest.map(\.step) == [4, 5, 6])
+        #expect(rest.map(\.loss) == whole.dropFirst(3).map(\.loss))
+        #expect(try weights("parts") == weights("whole"))
+
+        // As after a kill: steps 5 and 6 were taken, but the newest checkpoint is that of step 4.
+        try FileManager.default.removeItem(at: directory.appending(path: "parts/checkpoints/step-00000006"))
+        try FileManager.default.removeItem(at: directory.appending(path: "parts/model"))
+        #expect(try run(recipe, to: "parts", resuming: true).map(\.step) == [5, 6])
+        #expect(try weights("parts") == weights("whole"))
+        let log = try String(contentsOf: directory.appending(path: "parts/log.jsonl"), encoding: .utf8)
+        #expect(log.split(separator: "\n").count == 6)
+    }
+
+    @Test("only what the recipe names is trained, and the result loads as a model")
+    func frozenParts() throws {
+        let recipe = try recipe(["trainable": ["model.query_abstractor.*"], "steps": 2])
+        _ = try run(recipe, to: "run")
+        let (before, after) = (
+            try SafetensorsFile(path: TinyModel.path + "/model.safetensors").tensors.mapValues(\.bytes),
+            try weights("run")
+        )
+        for (name, bytes) in after {
+            #expect((bytes == before[name]) != name.hasPrefix("model.query_abstractor."), "\(name)")
+        }
+        let trained = try LLaVAModel.load(from: directory.appending(path: "run/model").path)
+        #expect(!trained.config.isUntrained)
+        _ = try Assistant(trained)
+    }
+
+    @Test("layers that are computed again give the same bytes")
+    func checkpointing() throws {
+        _ = try run(recipe(["steps": 2], named: "a.json"), to: "kept")
+        _ = try run(recipe(["steps": 2, "gradient_checkpointing": true], named: "b.json"), to: "again")
+        #expect(try weights("kept") == weights("again"))
+    }
+
+    @Test("a few examples are learned by heart")
+    func overfitting() throws {
+        let recipe = try recipe([
+            "data": [["set": "scenes", "split": "train", "count": 2, "questions": 2]], "batch": 2, "steps": 150,
+            "validation": [["set": "scenes", "split": "train", "count": 2, "questions": 2]], "visual_tokens": 4,
+            "checkpoint_every": 1000, "trainable": ["model.*", "lm_head.*"],
+            "optimizer": ["learning_rate": 3e-3, "warmup_steps": 10, "clip_norm": 1],
+        ])
+        let progress = try run(recipe, to: "run")
+        #expect((progress.first?.loss ?? 0) > 3)
+        #expect((progress.last?.loss ?? 9) < 0.05)
+    }
+
+    @Test(
+        "a recipe with a mistake is refused with the key",
+        arguments: [
+            (["stepz": 3] as [String: Any] as NSDictionary, "stepz"), (["steps": 0] as NSDictionary, "steps"),
+            (["trainable": ["nothing.*"]] as NSDictionary, "nothing.*"),
+            (["visual_tokens": "some"] as NSDictionary, "visual_tokens"),
+            (["data": [["set": "scenes", "split": "train"]]] as NSDictionary, "count"),
+            (["data": [["set": "nowhere.jsonl"]]] as NSDictionary, "nowhere.jsonl"),
+            (["optimizer": ["learning_rate": -1]] as NSDictionary, "learning_rate"),
+            (["visual_tokens": 1000] as NSDictionary, "1000"),
+        ].map { (Mistake(changes: $0.0), $0.1) })
+    fileprivate func mistakes(mistake: Mistake, word: String) throws {
+        let path = try recipe(mistake.changes as? [String: Any] ?? [:])
+        let error = try #require(throws: (any Error).self) {
+            try TrainingRun(recipe: path, directory: directory.appending(path: "run").path, resuming: false)
+        }
+        #expect("\(error)".contains(word), "\(error)")
+    }
+
+    @Test("a directory that exists is not begun in, and another recipe is not resumed with")
+    func directories() throws {
+        let recipe = try recipe(["steps": 1])
+        _ = try run(recipe, to: "run")
+        #expect(throws: RecipeError.self) { try run(recipe, to: "run") }
+        #expect(throws: RecipeError.self) { try run(recipe, to: "other", resuming: true) }
+        let other = try self.recipe(["steps": 2], named: "other.json")
+        #expect(throws: RecipeError.self) { try run(other, to: "run", resuming: true) }
+    }
+}
+
+/// Keys of a recipe to change; dictionaries of any values cannot be sent by themselves.
+private struct Mistake: @unchecked Sendable, CustomTestStringConvertible {
+    let changes: NSDictionary
+    var testDescription: String { "\(changes)" }
+}
+
+@Suite("Packing examples")
+struct PackedBatchTests {
+    private let examples = [
+        TokenizedExample(
+            prefix: [1, 5, -200],
+            turns: [
+                .init(ids: [10, 11, 12], labels: [-100, 11, 12], type: "a"),
+                .init(ids: [20, 21], labels: [-100, 21], type: "b"),
+            ]),
+        TokenizedExample(prefix: [1, 5, -200], turns: [.init(ids: [30, 31], labels: [-100, 31], type: "a")]),
+    ]
+
+    @Test("turns see their own image and themselves, and go on from the prefix")
+    func layout() throws {
+        let batch = PackedBatch(examples, visualTokens: 2)
+        #expect(batch.count == 4 + 3 + 2 + 4 + 2)
+        #expect(batch.positions == [0, 1, 2, 3, 4, 5, 6, 4, 5, 0, 1, 2, 3, 4, 5])
+        #expect(batch.sequences == [0..<9, 9..<15])
+        #expect(batch.isVisual.indices.filter { batch.isVisual[$0] } == [2, 3, 11, 12])
+        #expect(batch.targets[4...6] == [11, 12, -100] && batch.targets[7...8] == [21, -100])
+        #expect(batch.supervisedCount == 4 && batch.textIDs == [1, 5, 10, 11, 12, 20, 21, 1, 5, 30, 31])
+        guard case .prefixed(let prefix, let own) = batch.mask else { throw CancellationError() }
+        #expect(prefix[3] == 0..<4 && own[3].isEmpty && prefix[5] == 0..<4 && own[5] == 4..<6)
+        #expect(prefix[8] == 0..<4 && own[8] == 7..<9 && prefix[14] == 9..<13 && own[14] == 13..<15)
+    }
+
+    @Test("the loss of packed turns is that of every turn alone", arguments: [1, 4, 16])
+    func packedLoss(visualTokens: Int) throws {
+        let model = try LLaVAModel.load(from: TinyModel.path)
+        let dense = try #require(model.vision)
+        let features = (0..<2).map {
+            Tensor.random([dense.grid.count, dense.tower.config.hiddenSize], seed: UInt64($0 + 1))
+        }
+        let trainer = Trainer(model)
+        let all = try trainer.learn(
+            zip(features, examples).map { Trainer.Item(features: $0, text: $1) }, visualTokens: visualTokens)
+        var sum = 0.0
+        for (feature, example) in zip(features, examples) {
+            for turn in example.turns {
+                var alone = example
+                alone.turns = [turn]
+                let outcome = try trainer.learn([.init(features: feature, text: alone)], visualTokens: visualTokens)
+                sum += outcome.loss * Double(outcome.supervisedTokens)
+            }
+        }
+        #expect(all.supervisedTokens == 4 && abs(all.loss - sum / 4) < 1e-5, "\(all.loss) \(sum / 4)")
+    }
+}
