@@ -16,10 +16,10 @@ public struct PMoDConfig: Sendable, Equatable {
     public var modBiasEnabled: Bool
     /// Whether a decay ends in the model's own last layer; the published code's ends in layer 31 of any model. A key of
     /// ours, absent in released checkpoints.
-    public var modDecayOverDepth: Bool
+    public var modDecayOverDepth = false
     /// The least that a layer keeps of a sequence's tokens, if there are so many. A key of ours; 0 in released
     /// checkpoints, where few tokens truncate to none.
-    public var modMinimumTokens: Int
+    public var modMinimumTokens = 0
 
     /// The choice of layers, as `mod_target_layers` spells it.
     public enum TargetLayers: Sendable, Equatable {

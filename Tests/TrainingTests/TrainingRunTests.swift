@@ -1,9 +1,11 @@
 import Foundation
 import LLaVAPipeline
 import ModelFiles
+import NeuralNetwork
 import Tensors
 import TestSupport
 import Testing
+import VisionEncoder
 
 @testable import Training
 
@@ -101,19 +103,19 @@ struct TrainingRunTests {
         #expect((progress.last?.loss ?? 9) < 0.05)
     }
 
-    @Test(
-        "a recipe with a mistake is refused with the key",
-        arguments: [
-            (["stepz": 3] as [String: Any] as NSDictionary, "stepz"), (["steps": 0] as NSDictionary, "steps"),
-            (["trainable": ["nothing.*"]] as NSDictionary, "nothing.*"),
-            (["visual_tokens": "some"] as NSDictionary, "visual_tokens"),
-            (["data": [["set": "scenes", "split": "train"]]] as NSDictionary, "count"),
-            (["data": [["set": "nowhere.jsonl"]]] as NSDictionary, "nowhere.jsonl"),
-            (["optimizer": ["learning_rate": -1]] as NSDictionary, "learning_rate"),
-            (["visual_tokens": 1000] as NSDictionary, "1000"),
-        ].map { (Mistake(changes: $0.0), $0.1) })
-    fileprivate func mistakes(mistake: Mistake, word: String) throws {
-        let path = try recipe(mistake.changes as? [String: Any] ?? [:])
+    private static let faultyRecipes = [
+        (#"{"stepz": 3}"#, "stepz"), (#"{"steps": 0}"#, "steps"), (#"{"trainable": ["nothing.*"]}"#, "nothing.*"),
+        (#"{"visual_tokens": "some"}"#, "visual_tokens"), (#"{"visual_tokens": 1000}"#, "1000"),
+        (#"{"data": [{"set": "scenes", "split": "train"}]}"#, "count"),
+        (#"{"data": [{"set": "nowhere.jsonl"}]}"#, "nowhere.jsonl"),
+        (#"{"optimizer": {"learning_rate": -1}}"#, "learning_rate"),
+        (#"{"optimizer": {"learning_rate": 1, "momentum": 1}}"#, "optimizer.momentum"),
+    ]
+
+    @Test("a recipe with a mistake is refused with the key", arguments: faultyRecipes)
+    func mistakes(changes: String, word: String) throws {
+        let keys = try JSONSerialization.jsonObject(with: Data(changes.utf8)) as? [String: Any]
+        let path = try recipe(keys ?? [:])
         let error = try #require(throws: (any Error).self) {
             try TrainingRun(recipe: path, directory: directory.appending(path: "run").path, resuming: false)
         }
@@ -129,12 +131,6 @@ struct TrainingRunTests {
         let other = try self.recipe(["steps": 2], named: "other.json")
         #expect(throws: RecipeError.self) { try run(other, to: "run", resuming: true) }
     }
-}
-
-/// Keys of a recipe to change; dictionaries of any values cannot be sent by themselves.
-private struct Mistake: @unchecked Sendable, CustomTestStringConvertible {
-    let changes: NSDictionary
-    var testDescription: String { "\(changes)" }
 }
 
 @Suite("Packing examples")

@@ -29,6 +29,12 @@ public final class AdamW {
         public var first: [Float]
         /// Of its square.
         public var second: [Float]
+
+        /// Averages that were saved.
+        public init(first: [Float], second: [Float]) {
+            self.first = first
+            self.second = second
+        }
     }
 
     /// What is trained.

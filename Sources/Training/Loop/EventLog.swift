@@ -3,7 +3,7 @@ public import Foundation
 /// A log of scalars that TensorBoard reads: records of length and checksum around protocol-buffer messages.
 ///
 /// Source: tensorflow `tsl/lib/io/record_writer.cc` (framing, masked CRC-32C) and `tensorflow/core/util/event.proto`.
-public struct EventLog: ~Copyable {
+public final class EventLog {
     private let handle: FileHandle
 
     /// Opens the file for appending, making it with the record that begins every log.

@@ -1,5 +1,4 @@
-import LLaVAPipeline
-import Tokenization
+public import Tokenization
 
 /// An example as token ids: what comes before and with the image once, then every turn that sees it.
 ///
@@ -20,7 +19,9 @@ public struct TokenizedExample: Sendable, Equatable {
         /// The kind of question.
         public var type: String
     }
+}
 
+extension TokenizedExample {
     /// Renders and encodes questions about one image, or about none.
     /// - Throws: `TokenizationError` or `DataError` for a turn that the template cannot write, and
     ///   `DataError.untraceable` if two turns begin differently before the image.

@@ -4,7 +4,6 @@ import MQT
 import NeuralNetwork
 import PMoD
 public import Tensors
-public import Tokenization
 
 /// A model that learns to answer: its loss on examples, and whether its answers to them are right.
 ///
@@ -78,7 +77,7 @@ public struct Trainer: Sendable {
     private func forward(_ items: [Item], visualTokens: Int?) throws -> (PackedBatch, Tensor) {
         let features = items.compactMap(\.features)
         precondition(features.isEmpty || features.count == items.count, "examples with and without images in one batch")
-        let visual = try features.isEmpty ? nil : visualTokens(of: features, budget: visualTokens)
+        let visual = try features.isEmpty ? nil : self.visualTokens(of: features, budget: visualTokens)
         let perImage = visual.map { $0.rows / items.count } ?? 0
         let batch = PackedBatch(items.map(\.text), visualTokens: perImage)
         let embeddings = batch.embeddings(text: model.decoder.embedTokens(batch.textIDs), visual: visual)

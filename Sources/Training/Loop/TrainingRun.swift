@@ -3,7 +3,7 @@ public import LLaVAPipeline
 import ModelFiles
 import NeuralNetwork
 import Tensors
-import Tokenization
+import VisionEncoder
 
 /// A recipe that is carried out in a directory, from the beginning or from its newest checkpoint.
 ///
@@ -129,7 +129,7 @@ public final class TrainingRun {
     /// - Throws: `RecipeError.notFinite` if the loss is not a number, and errors of files.
     @discardableResult
     public func run(isCancelled: () -> Bool = { false }, report: (Progress) -> Void) throws -> Bool {
-        var log = try RunLog(directory, keepingStepsUpTo: step)
+        let log = try RunLog(directory, keepingStepsUpTo: step)
         let clock = ContinuousClock()
         while step < recipe.steps {
             if isCancelled() {
@@ -216,9 +216,9 @@ public final class TrainingRun {
 }
 
 /// The logs of a run: a JSON object a line, and what TensorBoard reads.
-private struct RunLog: ~Copyable {
+private final class RunLog {
     private let lines: FileHandle
-    private var events: EventLog
+    private let events: EventLog
     private let encoder = JSONEncoder()
 
     /// Opens the logs; lines of steps that are taken again are dropped.
@@ -241,7 +241,7 @@ private struct RunLog: ~Copyable {
 
     deinit { try? lines.close() }
 
-    mutating func write(_ progress: TrainingRun.Progress) throws {
+    func write(_ progress: TrainingRun.Progress) throws {
         try lines.write(contentsOf: encoder.encode(progress) + Data("\n".utf8))
         var scalars = [
             "loss": progress.loss, "rate": progress.rate, "gradient_norm": progress.gradientNorm,
