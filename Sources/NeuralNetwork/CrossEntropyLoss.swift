@@ -1,4 +1,3 @@
-import Foundation
 public import Tensors
 
 /// Mean cross entropy of next-token prediction.
@@ -6,8 +5,8 @@ public enum CrossEntropyLoss {
     /// The label of positions that are not learned.
     public static let ignoredLabel = -100
 
-    /// The same sum from the hidden states before the head, with a way back; logits of rows that are not learned are
-    /// never computed.
+    /// Sum of -log softmax(logits)[label] over the rows whose label is not ignored, with a way back; logits of the other
+    /// rows are never computed.
     /// - Parameters:
     ///   - hiddenStates: `[T, D]`; row t predicts `labels[t]`.
     ///   - labels: T token ids or `ignoredLabel`.
@@ -24,24 +23,4 @@ public enum CrossEntropyLoss {
 
     /// The labels of the rows that predict them: each row the label of the next, the last row none.
     public static func shifted(_ labels: [Int]) -> [Int] { labels.dropFirst() + [ignoredLabel] }
-
-    /// Sum of -log softmax(logits)[label] over rows whose label is not ignored, and how many those are.
-    /// - Parameters:
-    ///   - logits: `[T, V]`; row t predicts `labels[t]`.
-    ///   - labels: T token ids or `ignoredLabel`.
-    public static func sum(logits: Tensor, labels: [Int]) -> (loss: Double, count: Int) {
-        precondition(logits.rows == labels.count, "\(logits.shape) for \(labels.count) labels")
-        let vocabulary = logits.columns
-        return logits.withFloats { values in
-            var (loss, count) = (0.0, 0)
-            for (row, label) in labels.enumerated() where label != ignoredLabel {
-                let start = row * vocabulary
-                let maximum = values[start..<start + vocabulary].reduce(-Float.infinity, max)
-                let sum = values[start..<start + vocabulary].reduce(0.0) { $0 + exp(Double($1 - maximum)) }
-                loss += log(sum) + Double(maximum - values[start + label])
-                count += 1
-            }
-            return (loss, count)
-        }
-    }
 }

@@ -49,7 +49,12 @@ public final class WeightReader {
     /// A weight in the type it is stored in, float32, bfloat16 or float16 (float64 is narrowed to float32); one that is
     /// trained as its parameter's tensor.
     /// - Parameter shape: what the model needs; the extents must agree.
-    public func matrix(_ name: String, _ shape: [Int]) -> Tensor {
+    public func matrix(_ name: String, _ shape: [Int]) -> Tensor { tensor(name, shape, mayTrain: true) }
+
+    /// A vector widened to float32 that is never trained: an average kept beside the weights.
+    public func buffer(_ name: String, _ count: Int) -> Tensor { tensor(name, [count], mayTrain: false).widened }
+
+    private func tensor(_ name: String, _ shape: [Int], mayTrain: Bool) -> Tensor {
         let full = prefix + name
         guard let tensor = tensors[full] else {
             findings.missing.append(full)
@@ -61,7 +66,7 @@ public final class WeightReader {
                 "\(full) is \(tensor.elementType.rawValue) \(tensor.shape), the configuration wants \(shape)")
             return standIn(shape)
         }
-        if isTrained(full) { return parameter(full, tensor).tensor }
+        if mayTrain && isTrained(full) { return parameter(full, tensor).tensor }
         return tensor.elementType == .float64 ? tensor.widened : tensor
     }
 

@@ -1,116 +1,80 @@
-import Testing
+import Tensors
 import TestSupport
-
-@testable import Tensors
+import Testing
 
 /// Gradients against central differences, on every kernel set and at sizes that leave tails.
 @Suite struct GradientTests {
-    /// Compares the gradient of Σ f(inputs) · r, r random, with central differences taken in double sums.
-    /// - Parameters:
-    ///   - step: h of the differences; their error grows with h² and with the rounding of f over h.
-    ///   - tolerance: on each element, relative to the largest element of the gradient: float32 differences of sums of
-    ///     values around 1 are good to about 2^-24 √n / h.
-    private func check(
-        _ inputs: [Tensor], step: Float = 1 / 256, tolerance: Float = 4e-3,
-        sourceLocation: SourceLocation = #_sourceLocation, _ f: ([Tensor]) -> Tensor
-    ) {
-        for context in ComputeContext.everyKernelSet {
-            context.run {
-                let parameters = inputs.enumerated().map { Parameter("\($0)", $1) }
-                let y = f(parameters.map(\.tensor))
-                let weights = Tensor.random(y.shape, seed: 99)
-                let loss = { (y: Tensor) in zip(y.floats, weights.floats).reduce(0.0) { $0 + Double($1.0) * Double($1.1) } }
-                // Twice, because the second pass adds to what the first left.
-                y.backward(from: weights)
-                y.backward(from: weights)
-                for (index, input) in inputs.enumerated() {
-                    let got = (parameters[index].gradient ?? Tensor(repeating: 0, shape: input.shape)).floats
-                    var values = input.floats
-                    var exact: [Float] = []
-                    for i in values.indices {
-                        let value = values[i]
-                        func at(_ x: Float) -> Double {
-                            values[i] = x
-                            var changed = inputs
-                            changed[index] = Tensor(values, shape: input.shape)
-                            return loss(f(changed))
-                        }
-                        exact.append(Float((at(value + step) - at(value - step)) / Double((value + step) - (value - step))))
-                        values[i] = value
-                    }
-                    let scale = exact.reduce(0) { max($0, abs($1)) }
-                    for i in exact.indices where !(abs(got[i] / 2 - exact[i]) <= tolerance * max(scale, 1)) {
-                        Issue.record(
-                            "\(context.kernels.name): input \(index), element \(i): \(got[i] / 2), expected \(exact[i])",
-                            sourceLocation: sourceLocation)
-                        return
-                    }
-                }
-            }
-        }
-    }
-
     private func random(_ shape: [Int], _ seed: UInt64) -> Tensor { .random(shape, seed: seed) }
 
     @Test("of products, in either layout, with bias and every activation", arguments: [3, 11])
     func products(rows: Int) {
         let (x, b) = (random([rows, 19], 1), random([37], 3))
         for activation in [Activation.identity, .gelu, .quickGELU, .silu] {
-            check([x, random([37, 19], 2), b]) { product($0[0], $0[1], bias: $0[2], activation: activation) }
+            checkGradients([x, random([37, 19], 2), b]) { product($0[0], $0[1], bias: $0[2], activation: activation) }
         }
-        check([x, random([19, 37], 4)]) { product($0[0], $0[1], layout: .inOut) }
+        checkGradients([x, random([19, 37], 4)]) { product($0[0], $0[1], layout: .inOut) }
     }
 
     @Test("of relu, away from its corner")
     func relu() {
         let values = random([5, 21], 5).floats.map { $0 + ($0 < 0 ? -0.1 : 0.1) }
-        check([Tensor(values, shape: [5, 21])]) { $0[0].activated(by: .relu) }
+        checkGradients([Tensor(values, shape: [5, 21])]) { $0[0].activated(by: .relu) }
     }
 
     @Test("of sums, products, gates and factors")
     func elementwise() {
         let (a, b) = (random([7, 19], 1), random([7, 19], 2))
-        check([a, b]) { $0[0] + $0[1] * $0[0] }
-        check([a, b]) { siluGated($0[0], $0[1]) }
-        check([a, random([7, 1], 3)]) { $0[0].scaledRows(by: $0[1]) }
-        check([a, random([19], 3)]) { $0[0].scaledColumns(by: $0[1]) }
-        check([a]) { ($0[0].scaled(by: 0.7) + $0[0]).transposed }
+        checkGradients([a, b]) { $0[0] + $0[1] * $0[0] }
+        checkGradients([a, b]) { siluGated($0[0], $0[1]) }
+        checkGradients([a, random([7, 1], 3)]) { $0[0].scaledRows(by: $0[1]) }
+        checkGradients([a, random([19], 3)]) { $0[0].scaledColumns(by: $0[1]) }
+        checkGradients([a]) { ($0[0].scaled(by: 0.7) + $0[0]).transposed }
     }
 
     @Test("of norms and softmax", arguments: [5, 16, 37])
     func norms(columns: Int) {
         let (x, w, b) = (random([9, columns], 1), random([columns], 2), random([columns], 3))
-        check([x, w, b]) { layerNorm($0[0], weight: $0[1], bias: $0[2], epsilon: 1e-3) }
-        check([x, w]) { rmsNorm($0[0], weight: $0[1], epsilon: 1e-3) }
-        check([x]) { softmax($0[0]) }
+        checkGradients([x, w, b]) { layerNorm($0[0], weight: $0[1], bias: $0[2], epsilon: 1e-3) }
+        checkGradients([x, w]) { rmsNorm($0[0], weight: $0[1], epsilon: 1e-3) }
+        checkGradients([x]) { softmax($0[0]) }
     }
 
     @Test("of rows that are gathered, replaced, joined, cut out and combined")
     func rows() {
         let x = random([6, 5], 1)
-        check([x]) { $0[0].gatheredRows([4, 0, 4, 2]) }
-        check([x, random([2, 5], 2)]) { $0[0].replacingRows([3, 1], with: $0[1]) }
-        check([x, random([3, 5], 2)]) { Tensor.concatenatingRows([$0[0], $0[1], $0[0]])[2..<11] }
-        check([x]) { $0[0].reshaped(to: [3, 2, 5])[1] }
-        check([x]) { $0[0].combinedRows([[(0, 0.25), (5, 0.5)], [], [(0, -1), (2, 0.3)]]) }
+        checkGradients([x]) { $0[0].gatheredRows([4, 0, 4, 2]) }
+        checkGradients([x, random([2, 5], 2)]) { $0[0].replacingRows([3, 1], with: $0[1]) }
+        checkGradients([x, random([3, 5], 2)]) { Tensor.concatenatingRows([$0[0], $0[1], $0[0]])[2..<11] }
+        checkGradients([x]) { $0[0].reshaped(to: [3, 2, 5])[1] }
+        checkGradients([x]) { $0[0].combinedRows([[(0, 0.25), (5, 0.5)], [], [(0, -1), (2, 0.3)]]) }
     }
 
     @Test("of rotations")
     func rotations() {
         let angles = random([4, 5], 1)
         let (cosine, sine) = (Tensor(angles.floats.map { 1 - $0 * $0 }, shape: [4, 5]), angles)
-        check([random([4, 30], 2)]) { rotated($0[0], cosine: cosine, sine: sine) }
+        checkGradients([random([4, 30], 2)]) { rotated($0[0], cosine: cosine, sine: sine) }
     }
 
     @Test("of attention by a table, of its first rows too")
     func tables() {
-        check([random([5, 14], 1), random([9, 14], 2)]) { attentionTable(queries: $0[0], keys: $0[1], heads: 2) }
-        check([random([2, 5, 9], 1), random([9, 14], 2)]) { weightedValues($0[0], $0[1], rows: 3) }
+        checkGradients([random([5, 14], 1), random([9, 14], 2)]) {
+            attentionTable(queries: $0[0], keys: $0[1], heads: 2)
+        }
+        checkGradients([random([2, 5, 9], 1), random([9, 14], 2)]) { weightedValues($0[0], $0[1], rows: 3) }
+    }
+
+    @Test("of batch normalisation")
+    func batches() {
+        checkGradients([random([17, 5], 1), random([5], 2), random([5], 3)]) {
+            batchNorm($0[0], weight: $0[1], bias: $0[2], epsilon: 1e-3).output
+        }
+        checkGradients([random([17, 5], 1)]) { $0[0].affine(scale: random([5], 2), shift: random([5], 3)) }
     }
 
     @Test("of cross entropy")
     func losses() {
-        check([random([4, 23], 1)]) { crossEntropy($0[0], targets: [0, 22, 7, 7]) }
+        checkGradients([random([4, 23], 1)]) { crossEntropy($0[0], targets: [0, 22, 7, 7]) }
     }
 
     private static let masks: [AttentionMask] = [
@@ -122,7 +86,7 @@ import TestSupport
 
     @Test("of attention with every mask and grouped queries", arguments: masks.indices)
     func attentionMasks(index: Int) {
-        check([random([13, 20], 1), random([13, 10], 2), random([13, 10], 3)]) {
+        checkGradients([random([13, 20], 1), random([13, 10], 2), random([13, 10], 3)]) {
             attention(queries: $0[0], keys: $0[1], values: $0[2], heads: 4, keyValueHeads: 2, mask: Self.masks[index])
         }
     }
@@ -131,10 +95,10 @@ import TestSupport
     func frozen() throws {
         for type in [ElementType.float16, .q8_0, .q4_0] {
             let weight = try random([21, 64], 1).converted(to: type)
-            check([random([3, 64], 2)]) { product($0[0], weight) }
-            check([random([11, 64], 2)]) { product($0[0], weight) }
+            checkGradients([random([3, 64], 2)]) { product($0[0], weight) }
+            checkGradients([random([11, 64], 2)]) { product($0[0], weight) }
         }
         let weight = random([21, 64], 1).asBFloat16
-        check([random([11, 64], 2)]) { product($0[0], weight) }
+        checkGradients([random([11, 64], 2)]) { product($0[0], weight) }
     }
 }

@@ -261,6 +261,21 @@ void vlm_convolution_rows(
     const float *panels, const float *bias, vlm_activation activation, int64_t first, int64_t end, float *scratch,
     float *output);
 
+/// Floats of scratch that `vlm_convolution_filters_backward` needs for `rows` output rows.
+size_t vlm_convolution_filters_scratch(const vlm_kernels *k, const vlm_convolution *c, int64_t rows);
+/// Adds what output rows [first, end) of one image give to the gradient of the filters, [Co][Wf][Hf][C]; dy is
+/// [Ho][Wo][Co].
+void vlm_convolution_filters_backward(
+    const vlm_kernels *k, const vlm_convolution *c, const float *input, const float *dy, int64_t first, int64_t end,
+    float *scratch, float *dfilters);
+/// Floats of scratch that `vlm_convolution_input_backward` needs.
+size_t vlm_convolution_input_scratch(const vlm_convolution *c);
+/// Adds to rows [first, end) of the gradient of one image, [H][W][C]. `panels` hold the filters [Co][Hf Wf C] packed
+/// with Co along the depth.
+void vlm_convolution_input_backward(
+    const vlm_kernels *k, const vlm_convolution *c, const float *dy, const float *panels, int64_t first, int64_t end,
+    float *scratch, float *dx);
+
 // ---------------------------------------------------------------------------------------------------------------
 // FlashAttention-2 (arXiv 2307.08691)
 

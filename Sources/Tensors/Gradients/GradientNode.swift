@@ -32,8 +32,8 @@ public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Re
 }
 
 extension Tensor {
-    /// Whether an operation on this tensor records its way back.
-    public var isTracked: Bool { node != nil && !GradientTracking.isPaused }
+    /// Whether this is a parameter or was computed from one, so that its values change as training goes on.
+    public var isTracked: Bool { node != nil }
 
     /// The same elements, which no gradient flows back from.
     public var untracked: Tensor {

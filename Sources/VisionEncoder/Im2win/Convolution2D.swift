@@ -78,8 +78,8 @@ public struct Convolution2D: Sendable {
     public let geometry: Geometry
     /// The route taken.
     public let route: Route
-    private let filters: Tensor
-    private let bias: Tensor?
+    let filters: Tensor
+    let bias: Tensor?
     private let panels: PackedFilters
 
     /// A convolution with the given filters.
@@ -106,31 +106,42 @@ public struct Convolution2D: Sendable {
         return !isPadded && geometry.channels >= 16 ? .rowRun : .im2win
     }
 
-    /// The convolution of one image, followed by an activation.
-    /// - Parameter image: `[H, W, C]`, at least as large as a filter when padded.
-    /// - Returns: `[Ho, Wo, Co]`.
-    /// - Complexity: O(Ho · Wo · Co · K) multiply-adds.
+    /// The convolution of one image or of a batch, followed by an activation.
+    /// - Parameter image: `[H, W, C]` or `[B, H, W, C]`, at least as large as a filter when padded.
+    /// - Returns: `[Ho, Wo, Co]` or `[B, Ho, Wo, Co]`.
+    /// - Complexity: O(B · Ho · Wo · Co · K) multiply-adds.
     public func callAsFunction(_ image: Tensor, activation: Activation = .identity) -> Tensor {
-        let shape = kernelShape(height: image.shape[0], width: image.shape[1])
-        precondition(image.shape == [Int(shape.height), Int(shape.width), geometry.channels], "image \(image.shape)")
+        let extents = image.shape.suffix(3)
+        precondition((3...4).contains(image.rank) && extents.last == geometry.channels, "image \(image.shape)")
+        let isRecorded = isTracking(image, filters, bias)
+        if isRecorded && activation != .identity { return self(image).activated(by: activation) }
+        let shape = kernelShape(height: image.shape[image.rank - 3], width: image.shape[image.rank - 2])
         let (rows, columns) = (Int(shape.output_height), Int(shape.output_width))
         precondition(rows > 0 && columns > 0, "a filter of \(geometry) does not fit an image of \(image.shape)")
 
         let context = ComputeContext.current
-        let panels = panels.packed(for: context.kernels) ?? PackedFilters(filters, geometry, route)
-        let (result, output) = Tensor.uninitialized(shape: [rows, columns, geometry.filters])
+        // Filters that are trained have changed since they were packed.
+        let current = filters.isTracked ? nil : panels.packed(for: context.kernels)
+        let panels = current ?? PackedFilters(filters, geometry, route)
+        let (result, output) = Tensor.uninitialized(
+            shape: image.shape.dropLast(3) + [rows, columns, geometry.filters])
         let perTask = stripRows(of: shape)
+        let tasks = (rows + perTask - 1) / perTask
+        let images = image.rank == 4 ? image.shape[0] : 1
+        let (imageFloats, outputFloats) = (extents.reduce(1, *), rows * columns * geometry.filters)
+        let input = image.floatPointer
         withUnsafePointer(to: shape) { shape in
             let scratchFloats = vlm_convolution_scratch(shape, route.kernel, Int64(perTask))
-            context.pool.run((rows + perTask - 1) / perTask) { task in
+            context.pool.run(images * tasks) { task in
                 let scratch = Scratch(scratchFloats)
+                let (image, first) = (task / tasks, task % tasks * perTask)
                 vlm_convolution_rows(
-                    context.kernels.table, shape, route.kernel, image.floatPointer, panels.values.floatPointer,
-                    bias?.floatPointer, activation.kernel, Int64(task * perTask),
-                    Int64(min(rows, (task + 1) * perTask)), scratch.floats, output)
+                    context.kernels.table, shape, route.kernel, input + image * imageFloats,
+                    panels.values.floatPointer, bias?.floatPointer, activation.kernel, Int64(first),
+                    Int64(min(rows, first + perTask)), scratch.floats, output + image * outputFloats)
             }
         }
-        return result
+        return isRecorded ? recorded(result, images: image, shape: shape) : result
     }
 
     /// The window tensor of a whole image, `[Ho, Wi, Hf, C]` with Wi the padded width: what a strip holds, for all rows.
@@ -151,7 +162,7 @@ public struct Convolution2D: Sendable {
         return Int(vlm_convolution_scratch([shape], route.kernel, Int64(stripRows(of: shape)))) * 4
     }
 
-    private func stripRows(of shape: vlm_convolution) -> Int {
+    func stripRows(of shape: vlm_convolution) -> Int {
         let rowBytes = Int(vlm_im2win_row_floats([shape])) * 4
         return min(max(1, Self.stripBytes / rowBytes), Int(shape.output_height))
     }
