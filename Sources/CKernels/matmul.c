@@ -127,17 +127,20 @@ void vlm_product_columns(
 
 enum {
     OUTER_TILES = 16,   // tiles of rows of a task: a panel of B is packed once per OUTER_TILES * MR rows
-    OUTER_DEPTH = 512,  // 4 AVX-512 panels of 512 x 32 floats fill 256 KB of L2
+    OUTER_DEPTH = 512,  // 4 AVX-512 panels of 512 x 32 floats fill 256 KB of L2, a tile's columns of A 24 KB of L1
 };
 
 int64_t vlm_outer_task_rows(const vlm_kernels *k) { return OUTER_TILES * k->tile_rows; }
 int64_t vlm_outer_task_columns(const vlm_kernels *k) { return PANELS * k->tile_columns; }
-size_t vlm_outer_scratch(const vlm_kernels *k) { return (size_t)(PANELS * OUTER_DEPTH * k->tile_columns); }
+size_t vlm_outer_scratch(const vlm_kernels *k) {
+    return (size_t)(OUTER_DEPTH * (PANELS * k->tile_columns + k->tile_rows));
+}
 
 void vlm_outer_block(
     const vlm_kernels *k, const vlm_outer *p, int64_t row, int64_t end_row, int64_t column, int64_t end_column,
     float *scratch) {
     int64_t nr = k->tile_columns;
+    float *columns_of_a = scratch + PANELS * OUTER_DEPTH * nr;
     if (p->depth == 0)
         for (int64_t r = row; r < end_row && !p->accumulate; r++)
             memset(p->c + r * p->ldc + column, 0, (size_t)(end_column - column) * 4);
@@ -149,10 +152,13 @@ void vlm_outer_block(
                 scratch + (j - column) * OUTER_DEPTH);
         for (int64_t r = row, rows; r < end_row; r += rows) {
             rows = vlm_next_rows(end_row - r, k->tile_rows);
+            // Together, or each step would wait for a cache line of its own.
+            for (int64_t i = 0; i < depth; i++)
+                memcpy(columns_of_a + i * rows, p->a + (start + i) * p->lda + r, (size_t)rows * 4);
             for (int64_t j = column; j < end_column; j += nr)
                 k->outer_tile(
-                    rows, vlm_min(nr, end_column - j), depth, p->a + start * p->lda + r, p->lda,
-                    scratch + (j - column) * OUTER_DEPTH, p->c + r * p->ldc + j, p->ldc, start > 0 || p->accumulate);
+                    rows, vlm_min(nr, end_column - j), depth, columns_of_a, rows, scratch + (j - column) * OUTER_DEPTH,
+                    p->c + r * p->ldc + j, p->ldc, start > 0 || p->accumulate);
         }
     }
 }

@@ -34,10 +34,14 @@ public struct ComputeContext: Sendable {
     public var kernels: KernelSet
     /// The threads that operations share.
     public var pool: WorkerPool
+    /// Where large tensors take their memory from and give it back to; nil for the system's.
+    public var memory: MemoryPool?
 
     /// A context of its own, by default with the fastest kernels and a thread for every processor.
-    public init(kernels: KernelSet = .best, threads: Int? = nil) {
+    /// - Parameter memory: a pool for training, which makes the same tensors again and again.
+    public init(kernels: KernelSet = .best, threads: Int? = nil, memory: MemoryPool? = nil) {
         self.kernels = kernels
+        self.memory = memory
         self.pool = WorkerPool(threads: threads)
     }
 

@@ -14,6 +14,15 @@ public final class TensorStorage: @unchecked Sendable {
 
     /// Storage aligned to a cache line, contents undefined.
     init(byteCount: Int) {
+        if byteCount >= MemoryPool.smallestBlock, let pool = ComputeContext.current.memory {
+            let size = MemoryPool.blockSize(for: byteCount)
+            let memory = pool.take(size)
+            self.base = memory
+            self.byteCount = byteCount
+            self.isMapped = false
+            self.release = { [address = UInt(bitPattern: memory)] in pool.give(address, size: size) }
+            return
+        }
         let memory = UnsafeMutableRawPointer.allocate(byteCount: max(byteCount, 1), alignment: 64)
         self.base = memory
         self.byteCount = byteCount

@@ -94,7 +94,8 @@ import VisionEncoder
     ) throws {
         let note = try #require(stage.specification(file, "losses")?["meaning"]?.string)
         let numbers = try #require(
-            note.firstMatch(of: /lr ([0-9.e-]+), betas ([0-9.]+)\/([0-9.]+), eps ([0-9.e-]+), wd ([0-9.]+), no clipping/))
+            note.firstMatch(
+                of: /lr ([0-9.e-]+), betas ([0-9.]+)\/([0-9.]+), eps ([0-9.e-]+), wd ([0-9.]+), no clipping/))
         let batch = try #require(stage.manifest["files"]?[file]?["note"]?.string?.firstMatch(of: /as (\w+)/)?.1)
         let batchFile = "\(batch).safetensors"
         var options = LoadOptions.training

@@ -82,7 +82,8 @@ import Testing
         let size = try #require(note.firstMatch(of: /tgt=\((\d+), (\d+)\)/))
         let grid = PatchGrid(height: try #require(Int(size.1)), width: try #require(Int(size.2)))
         let x = try #require(
-            stage.files(ofKind: "data").lazy.compactMap { try? stage.tensors($0)["x.\(grid.height)x\(grid.width)"] }.first)
+            stage.files(ofKind: "data").lazy.compactMap { try? stage.tensors($0)["x.\(grid.height)x\(grid.width)"] }
+                .first)
         let reader = WeightReader(weights) { _ in true }
         let transformer = try QueryTransformer.golden(reader, weights, heads: heads)
         let input = Parameter("x", x)

@@ -41,6 +41,53 @@ import Testing
         #expect(states(inPieces: Array(repeating: 1, count: 40)).distance(to: states(inPieces: [40])) < 2e-5)
     }
 
+    @Test("whole sequences without a cache are the cached pass, byte for byte")
+    func uncached() {
+        #expect(model.hiddenStates(ofSequence: model.embedTokens(ids)).bytes == states(inPieces: [40]).bytes)
+    }
+
+    /// Gradients of a loss on two questions behind one prefix, by name.
+    private func gradients(threads: Int, _ states: (LlamaModel, Tensor) -> Tensor) -> [String: Tensor] {
+        var weights = RandomWeights(seed: 21)
+        weights.llama(vocabulary: 50, size: 32, intermediate: 48, layers: 3, keyValueSize: 16)
+        let reader = WeightReader(weights.tensors) { _ in true }
+        let model = LlamaModel(Self.config, reader)
+        let labels = ids.indices.map { $0 < 16 ? CrossEntropyLoss.ignoredLabel : (ids[$0] + 1) % 50 }
+        ComputeContext(threads: threads, memory: threads > 1 ? MemoryPool() : nil).run {
+            let h = states(model, model.embedTokens(ids))
+            CrossEntropyLoss.sum(hiddenStates: h, labels: labels, head: model.logits).loss.backward()
+        }
+        return Dictionary(uniqueKeysWithValues: reader.parameters.map { ($0.name, $0.gradient ?? $0.tensor) })
+    }
+
+    @Test("checkpointed layers, more threads and memory used again give the same gradients, byte for byte")
+    func sameGradients() {
+        let kept = gradients(threads: 1) { $0.hiddenStates(ofSequence: $1) }
+        let again = gradients(threads: 2) { $0.hiddenStates(ofSequence: $1, checkpointing: true) }
+        #expect(kept.count == 3 * 9 + 3)
+        for (name, gradient) in kept { #expect(gradient.bytes == again[name]?.bytes, "\(name)") }
+    }
+
+    @Test("questions packed behind one prefix give what each gives alone behind it")
+    func packedQuestions() {
+        // 16 tokens of prefix, then 11 and 13 tokens that see it and themselves, at positions from 16 on.
+        let packed = gradients(threads: 2) { model, x in
+            model.hiddenStates(
+                ofSequence: x, positions: Array(0..<27) + Array(16..<29),
+                mask: .prefixed(
+                    prefix: (0..<40).map { 0..<min($0 + 1, 16) },
+                    own: (0..<40).map { $0 < 16 ? 16..<16 : ($0 < 27 ? 16 : 27)..<$0 + 1 }))
+        }
+        let apart = gradients(threads: 2) { model, x in
+            let second = Tensor.concatenatingRows([x[0..<16], x[27..<40]])
+            return Tensor.concatenatingRows([
+                model.hiddenStates(ofSequence: x[0..<27]), model.hiddenStates(ofSequence: second)[16..<29],
+            ])
+        }
+        // The same sums in another order, of gradients up to about 10.
+        for (name, gradient) in packed { #expect(gradient.distance(to: apart[name] ?? gradient) < 1e-4, "\(name)") }
+    }
+
     @Test("a later token does not change an earlier one")
     func causality() {
         var cache = KVCache(Self.config)

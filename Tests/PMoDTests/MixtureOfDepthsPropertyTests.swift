@@ -44,6 +44,27 @@ import Testing
         #expect(states(models.mixture, routed).bytes == states(models.plain, nil).bytes)
     }
 
+    @Test(
+        "gradients reach the router through the weights",
+        arguments: ["tanh_0.2_1", "sigmoid", "softmax", "none_0.5_0.25"])
+    func weightGradients(spelling: String) throws {
+        let norm = try WeightNorm(parsing: spelling)
+        let routed = (0..<7).map { $0 != 2 && $0 != 5 }
+        checkGradients([.random([7, 1], seed: 34)]) { inputs in
+            let logits = zip(inputs[0].floats, routed).map { $1 ? $0 : -Float.infinity }
+            return norm.factors(weights: norm(logits), logits: logits, routed: routed, output: inputs[0])
+        }
+    }
+
+    @Test("a mask among the kept tokens is that of the whole sequence")
+    func gatheredMask() throws {
+        let models = try models(ratio: 0.5, norm: WeightNorm(.tanh, scale: 0.2, bias: 1))
+        let ranges = AttentionMask.ranges((0..<30).map { 0..<$0 + 1 })
+        let explicit = models.mixture.hiddenStates(ofSequence: x, mask: ranges, skippable: routed)
+        #expect(explicit.bytes == models.mixture.hiddenStates(ofSequence: x, skippable: routed).bytes)
+        #expect(explicit.bytes == states(models.mixture, routed).bytes)
+    }
+
     @Test("without visual tokens the layer is the plain layer")
     func textOnly() throws {
         let models = try models(ratio: 0.5, norm: WeightNorm(.tanh, scale: 0.2, bias: 1))

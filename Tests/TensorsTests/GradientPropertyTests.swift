@@ -119,6 +119,20 @@ import Testing
         #expect(one == gradients(ComputeContext(threads: 3)))
     }
 
+    @Test("a pool takes back the memory of large tensors, and gives it out again with what is still in use untouched")
+    func memory() {
+        let pool = MemoryPool()
+        ComputeContext(threads: 1, memory: pool).run {
+            let kept = Tensor(repeating: 1, shape: [20_000])
+            do { _ = Tensor(repeating: 2, shape: [20_000]) }
+            #expect(pool.freeBytes >= 80_000)
+            let again = Tensor(repeating: 3, shape: [20_001])
+            #expect(pool.freeBytes == 0)
+            #expect(kept.floats.allSatisfy { $0 == 1 } && again.floats.allSatisfy { $0 == 3 })
+        }
+        #expect(pool.freeBytes >= 160_000)
+    }
+
     @Test("what is computed again on the way back gives the same bytes")
     func checkpointing() {
         let context = ComputeContext(threads: 2)
