@@ -103,6 +103,57 @@ struct TrainingRunTests {
         #expect((progress.last?.loss ?? 9) < 0.05)
     }
 
+    @Test("one batch is learned in every step when that is asked for")
+    func oneBatch() throws {
+        let path = try recipe(["steps": 12, "visual_tokens": 4])
+        let run = try TrainingRun(
+            recipe: path, directory: directory.appending(path: "one").path, resuming: false, overfitting: true)
+        var progress: [TrainingRun.Progress] = []
+        try run.run { progress.append($0) }
+        #expect(Set(progress.map(\.tokens)).count == 1)
+        #expect((progress.last?.loss ?? 9) < (progress.first?.loss ?? 0) / 2)
+    }
+
+    @Test("the data of a recipe is checked source by source")
+    func checking() throws {
+        let reports = try TrainingRun.check(recipe: recipe())
+        #expect(reports.map(\.report.examples) == [7, 5, 4])
+        #expect(reports.allSatisfy { $0.report.isSound && $0.report.supervisedTokens > 0 })
+        let file = directory.appending(path: "bad.jsonl")
+        try Data(#"{"image": "none.png", "question": "what?", "answer": "a cat"}"#.utf8).write(to: file)
+        let bad = try TrainingRun.check(recipe: recipe(["data": [["set": "bad.jsonl"]]], named: "bad.json"))
+        #expect(!bad[0].report.isSound && bad[0].report.problems[0].contains("none.png"), "\(bad[0].report.problems)")
+    }
+
+    @Test("the log for TensorBoard has its framing, checksums and values")
+    func events() throws {
+        let url = directory.appending(path: "events.out.tfevents.1")
+        try EventLog(url: url).write(step: 300, ["loss": 0.5])
+        try EventLog(url: url).write(step: 301, ["loss": 0.25, "rate": 2])
+        var bytes = try Array(Data(contentsOf: url))[...]
+        var records: [[UInt8]] = []
+        func number(_ bytes: ArraySlice<UInt8>) -> UInt64 {
+            bytes.enumerated().reduce(0) { $0 | UInt64($1.element) << (8 * UInt64($1.offset)) }
+        }
+        while !bytes.isEmpty {
+            let length = Int(number(bytes.prefix(8)))
+            #expect(number(bytes.dropFirst(8).prefix(4)) == UInt64(EventLog.maskedChecksum(Array(bytes.prefix(8)))))
+            let body = Array(bytes.dropFirst(12).prefix(length))
+            #expect(number(bytes.dropFirst(12 + length).prefix(4)) == UInt64(EventLog.maskedChecksum(body)))
+            records.append(body)
+            bytes = bytes.dropFirst(16 + length)
+        }
+        #expect(records.count == 3 && records[0].dropFirst(9) == [0x1A, 13] + Array("brain.Event:2".utf8))
+        // step 300; summary { value { tag: "loss" simple_value: 0.5 } }
+        let value: [UInt8] = [0x0A, 4] + Array("loss".utf8) + [0x15, 0, 0, 0, 0x3F]
+        #expect(
+            Array(records[1].dropFirst(9))
+                == [0x10, 0xAC, 0x02, 0x2A, UInt8(value.count + 2), 0x0A, UInt8(value.count)] + value)
+        // CRC-32C of "123456789" is 0xE3069283; the mask is a rotation by 15 and a constant.
+        let crc: UInt32 = 0xE306_9283
+        #expect(EventLog.maskedChecksum(Array("123456789".utf8)) == (crc >> 15 | crc << 17) &+ 0xA282_EAD8)
+    }
+
     private static let faultyRecipes = [
         (#"{"stepz": 3}"#, "stepz"), (#"{"steps": 0}"#, "steps"), (#"{"trainable": ["nothing.*"]}"#, "nothing.*"),
         (#"{"visual_tokens": "some"}"#, "visual_tokens"), (#"{"visual_tokens": 1000}"#, "1000"),

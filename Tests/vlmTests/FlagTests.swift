@@ -34,7 +34,10 @@ import Testing
         (["trace", "--compare", "a", "b", "--set", "x=1"], "--compare"), (["trace", "--compare", "a"], "two files"),
         (["trace", "--compare", "a", "b", "--tolerance", "nan"], "--tolerance"),
         (["ask", Pictures.png], "question"), (["ask", "--nonsense", "hi"], "--nonsense"), (["nonsense"], "nonsense"),
-        (["--nonsense"], "--nonsense"), (["convert", "a", "b", "--type", "q5_0"], "q8_0"),
+        (["--nonsense"], "--nonsense"), (["train", "--recipe", "r"], "--out"),
+        (["train", "--recipe", "r", "--out", "o", "--check-data"], "--check-data"),
+        (["train", "--recipe", "r", "--out", "o", "--resume", "--overfit-one-batch"], "--resume"),
+        (["convert", "a", "b", "--type", "q5_0"], "q8_0"),
         (["convert", "a"], "target"), (["assemble", "--vision-tower", "v", "--decoder", "d", "m"], "--connector"),
         (
             ["assemble", "--vision-tower", "v", "--decoder", "d", "--projector", "1", "--connector", "c", "m"],

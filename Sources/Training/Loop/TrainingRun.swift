@@ -23,6 +23,9 @@ public final class TrainingRun {
     private let sources: [ExampleSource]
     private let validation: [ExampleSource]
     private var stream: ExampleStream
+    /// The examples of every step, where one batch is to be learned by heart.
+    private var onlyBatch: [ExampleStream.Place]?
+    private let learnsOneBatch: Bool
     /// Steps taken.
     public private(set) var step = 0
 
@@ -52,9 +55,15 @@ public final class TrainingRun {
     ///   - recipePath: the recipe.
     ///   - directory: where results go; must not exist unless the run is resumed.
     ///   - resuming: whether to go on from the newest checkpoint.
+    ///   - overfitting: whether every step takes the examples of the first one: a model that cannot learn these by heart
+    ///     cannot learn.
     ///   - cacheBytes: how much memory features of images may take.
     /// - Throws: `RecipeError`, `DataError`, and whatever loading the model throws.
-    public init(recipe recipePath: String, directory: String, resuming: Bool, cacheBytes: Int = 4 << 30) throws {
+    public init(
+        recipe recipePath: String, directory: String, resuming: Bool, overfitting: Bool = false,
+        cacheBytes: Int = 4 << 30
+    ) throws {
+        learnsOneBatch = overfitting
         let recipe = try Recipe(contentsOf: recipePath)
         self.recipe = recipe
         self.directory = URL(filePath: directory)
@@ -63,7 +72,7 @@ public final class TrainingRun {
 
         var options = LoadOptions()
         options.trains = { recipe.trains($0) }
-        let modelPath = recipe.model.hasPrefix("/") ? recipe.model : base.appending(path: recipe.model).path
+        let modelPath = recipe.modelPath(relativeTo: base)
         model = try LLaVAModel.load(from: modelPath, options: options)
         guard !model.parameters.isEmpty else {
             let names = try CheckpointDirectory(path: modelPath).tensors.keys.sorted()
@@ -83,11 +92,9 @@ public final class TrainingRun {
             ], beta1: Float(settings.beta1 ?? 0.9), beta2: Float(settings.beta2 ?? 0.999))
 
         let assistant = try Assistant(model)
-        let side = model.vision?.imageProcessor.cropSize.width ?? 128
-        let model = self.model
+        let side = assistant.pictureSide
         func opened(_ source: Recipe.DataSource) throws -> ExampleSource {
-            _ = model
-            return try ExampleSource(
+            try ExampleSource(
                 source.dataset(relativeTo: base, side: side), assistant, captions: recipe.captions ?? false,
                 limit: cacheBytes / (recipe.data.count + (recipe.validation ?? []).count))
         }
@@ -104,6 +111,25 @@ public final class TrainingRun {
             stream = ExampleStream(
                 counts: sources.map(\.dataset.count), weights: recipe.data.map { $0.weight ?? 1 }, seed: recipe.seed,
                 drawn: state.drawn)
+        }
+    }
+
+    /// Goes over all the data of a recipe before anybody trains on it: labels made in two ways, pictures, answers.
+    /// - Parameter progress: is told the data set and how many of its examples are done.
+    /// - Returns: a report for each source of the recipe's `data` and `validation`, in order.
+    public static func check(
+        recipe path: String, progress: (String, Int) -> Void = { _, _ in }
+    ) throws -> [(name: String, report: DataCheck.Report)] {
+        let recipe = try Recipe(contentsOf: path)
+        let base = URL(filePath: path).deletingLastPathComponent()
+        let assistant = try Assistant(LLaVAModel.load(from: recipe.modelPath(relativeTo: base)))
+        let check = DataCheck(
+            template: assistant.template.template, tokenizer: assistant.tokenizer,
+            maximumLength: assistant.model.config.llama.maxPositionEmbeddings,
+            visualTokens: assistant.model.maximumVisualTokens ?? assistant.model.vision?.grid.count ?? 1)
+        return try (recipe.data + (recipe.validation ?? [])).map { source in
+            let dataset = try source.dataset(relativeTo: base, side: assistant.pictureSide)
+            return (dataset.name, check.run(dataset) { progress(dataset.name, $0) })
         }
     }
 
@@ -164,7 +190,8 @@ public final class TrainingRun {
             if let maximum = model.maximumVisualTokens {
                 progress.visualTokens = (recipe.visualTokens ?? .firstStage).draw(maximum: maximum, &random)
             }
-            let places = stream.next(recipe.batch, &random)
+            let places = onlyBatch ?? stream.next(recipe.batch, &random)
+            if learnsOneBatch { onlyBatch = places }
             origins += places.map { "\(sources[$0.source].dataset.name) \($0.index)" }
             let items = try places.map { try sources[$0.source].item(at: $0.index) }
             // Examples with and without an image cannot be packed together.
@@ -213,6 +240,17 @@ public final class TrainingRun {
     private func save() throws {
         try RunState(step: step, drawn: stream.drawn).save(in: directory, model.parameters, optimizer)
     }
+}
+
+extension Recipe {
+    fileprivate func modelPath(relativeTo base: URL) -> String {
+        model.hasPrefix("/") ? model : base.appending(path: model).path
+    }
+}
+
+extension Assistant {
+    /// Width and height of pictures that are drawn for the model.
+    fileprivate var pictureSide: Int { model.vision?.imageProcessor.cropSize.width ?? 128 }
 }
 
 /// The logs of a run: a JSON object a line, and what TensorBoard reads.

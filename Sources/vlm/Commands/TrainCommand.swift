@@ -14,6 +14,7 @@ struct TrainCommand: ParsableCommand {
             model. A run that was stopped, even by kill -9, goes on with --resume to the same bytes. Ctrl-C saves first.
 
             EXAMPLES
+              vlm train --recipe recipes/demo.json --check-data        # before anything is trained
               vlm train --recipe recipes/demo.json --out runs/demo
               vlm train --recipe recipes/demo.json --out runs/demo --resume
             """)
@@ -23,18 +24,40 @@ struct TrainCommand: ParsableCommand {
     @Option(help: ArgumentHelp("What to train, on what, and how.", valueName: "file"))
     var recipe: String
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Directory of the run; must not exist yet.", valueName: "dir"))
-    var out: String
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("Directory of the run; must not exist yet.", valueName: "dir"))
+    var out: String?
 
     @Flag(help: "Go on from the newest checkpoint of the run in the directory.")
     var resume = false
 
-    @Flag(help: "Print one JSON object for every step.")
+    @Flag(help: "Make all labels in two ways, show samples, and stop; exit code 1 if anything is wrong.")
+    var checkData = false
+
+    @Flag(help: "Take the first step's examples in every step: the loss must come near 0.")
+    var overfitOneBatch = false
+
+    @Flag(help: "Print one JSON object for every step, or for every data set with --check-data.")
     var json = false
 
+    func validate() throws {
+        guard (out == nil) == checkData else {
+            throw ValidationError(
+                checkData ? "--check-data writes nothing; leave --out out" : "--out DIR says where the run goes")
+        }
+        if resume, checkData || overfitOneBatch {
+            throw ValidationError("--resume goes on with a run; leave --check-data and --overfit-one-batch out")
+        }
+    }
+
     func run() throws {
-        try threads.context.run {
-            let run = try TrainingRun(recipe: recipe, directory: out, resuming: resume)
+        guard let out else { return try check() }
+        // A step makes and drops the same tensors as the one before.
+        var context = threads.context
+        context.memory = MemoryPool()
+        try context.run {
+            let run = try TrainingRun(
+                recipe: recipe, directory: out, resuming: resume, overfitting: overfitOneBatch)
             Terminal.note("training \(run.model.parameters.reduce(0) { $0 + $1.count }) weights of \(run.model.path)")
             if resume { Terminal.note("resuming after step \(run.step) of \(run.recipe.steps)") }
             let interrupt = Interrupt()
@@ -57,6 +80,19 @@ struct TrainCommand: ParsableCommand {
             }
             Terminal.note("wrote \(out)/model")
         }
+    }
+
+    private func check() throws {
+        let reports = try threads.context.run { try TrainingRun.check(recipe: recipe) }
+        for (name, report) in reports {
+            if json {
+                try Terminal.json(report)
+            } else {
+                print("\(name):")
+                CheckCommand.show(report)
+            }
+        }
+        guard reports.allSatisfy(\.report.isSound) else { throw ExitCode(ExitStatus.failed.rawValue) }
     }
 
     private func line(_ progress: TrainingRun.Progress, of steps: Int, left: Duration) -> String {

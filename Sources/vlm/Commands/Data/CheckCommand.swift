@@ -57,11 +57,11 @@ struct CheckCommand: ParsableCommand {
             maximumLength: maxLength ?? .max, skipsBadImages: data.skipBad, sampleCount: samples)
         var report = check.run(dataset)
         report.skippedImages += dataset.skippedCount
-        if json { try Terminal.json(report) } else { show(report) }
+        if json { try Terminal.json(report) } else { Self.show(report) }
         if !report.isSound { throw ExitCode(ExitStatus.failed.rawValue) }
     }
 
-    private func show(_ report: DataCheck.Report) {
+    static func show(_ report: DataCheck.Report) {
         print("\(report.examples) examples, \(report.turns) questions, \(report.images) pictures")
         if report.skippedImages > 0 { print("\(report.skippedImages) passed over because of their pictures") }
         print(
