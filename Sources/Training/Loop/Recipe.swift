@@ -66,8 +66,9 @@ public struct Recipe: Sendable, Equatable, Codable {
         public var finalRateRatio: Double?
         /// Decay of matrices; vectors never decay.
         public var weightDecay: Double?
-        /// Weights of the running means of gradients and of their squares.
+        /// Weight of the running mean of gradients; 0.9 where the file does not say.
         public var beta1: Double?
+        /// Weight of the running mean of their squares; 0.999 where the file does not say.
         public var beta2: Double?
         /// The norm that longer gradients are scaled down to; nil for none.
         public var clipNorm: Double?

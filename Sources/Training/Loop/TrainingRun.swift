@@ -1,8 +1,10 @@
 public import Foundation
 public import LLaVAPipeline
+import LanguageDecoder
 import ModelFiles
 import NeuralNetwork
 import Tensors
+import Tokenization
 import VisionEncoder
 
 /// A recipe that is carried out in a directory, from the beginning or from its newest checkpoint.
@@ -41,8 +43,9 @@ public final class TrainingRun {
         public var gradientNorm: Double
         /// Tokens of each image; nil for a model whose number is fixed.
         public var visualTokens: Int?
-        /// Tokens that were processed, and learned.
+        /// Tokens that were processed.
         public var tokens: Int
+        /// Tokens that were learned.
         public var supervisedTokens: Int
         /// Time the step took.
         public var seconds: Double
