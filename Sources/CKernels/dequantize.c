@@ -6,6 +6,7 @@
 // whose low nibbles are elements 0...15 and whose high nibbles are elements 16...31.
 //
 // Each version multiplies and adds with a rounding after each, as the definition does: all give the same bits.
+#include "quantized.h"
 #include "simd.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -14,17 +15,6 @@ static inline float half_at(const uint8_t *p) {
     uint16_t h;
     memcpy(&h, p, 2);
     return vlm_half_float(h);
-}
-
-/// Scale and minimum, six bits each, of group g < 8 of a Q4_K or Q5_K block, packed into 12 bytes.
-static inline void scale_and_minimum(const uint8_t *p, int g, int *scale, int *minimum) {
-    if (g < 4) {
-        *scale = p[g] & 63;
-        *minimum = p[g + 4] & 63;
-    } else {
-        *scale = (p[g + 4] & 15) | (p[g - 4] >> 6) << 4;
-        *minimum = (p[g + 4] >> 4) | (p[g] >> 6) << 4;
-    }
 }
 
 // ---- portable ----------------------------------------------------------------------------------------------------
@@ -54,7 +44,7 @@ static void q4_k_q5_k(vlm_element type, const uint8_t *p, float *y) {
     float d = half_at(p), dmin = half_at(p + 2);
     for (int g = 0; g < 8; g++) {
         int scale, minimum;
-        scale_and_minimum(p + 4, g, &scale, &minimum);
+        vlm_scale_and_minimum(p + 4, g, &scale, &minimum);
         float s = d * (float)scale, m = dmin * (float)minimum;
         for (int i = 0; i < 32; i++) {
             int q = g % 2 ? nibbles[g / 2 * 32 + i] >> 4 : nibbles[g / 2 * 32 + i] & 15;
@@ -141,7 +131,7 @@ VLM_INLINE VLM_AVX2 group32 unpack(vlm_element type, const uint8_t *p, int g) {
         out.q = bytes32(p + 2);
         out.s[0] = out.s[1] = half_f16c(p);
     } else if (type == VLM_Q4_0 || type == VLM_Q4_1 || type == VLM_Q5_0 || type == VLM_Q5_1) {
-        const int has_minimum = type == VLM_Q4_1 || type == VLM_Q5_1, has_fifth = type == VLM_Q5_0 || type == VLM_Q5_1;
+        const int has_minimum = vlm_has_minimum(type), has_fifth = type == VLM_Q5_0 || type == VLM_Q5_1;
         const uint8_t *fifth = p + (has_minimum ? 4 : 2);
         out.q = nibbles16(fifth + (has_fifth ? 4 : 0));
         if (has_fifth) out.q = _mm256_or_si256(out.q, fifth_bits(fifth));
@@ -150,7 +140,7 @@ VLM_INLINE VLM_AVX2 group32 unpack(vlm_element type, const uint8_t *p, int g) {
         if (has_minimum) out.m = half_f16c(p + 2);
     } else if (type == VLM_Q4_K || type == VLM_Q5_K) {
         int scale, minimum;
-        scale_and_minimum(p + 4, g, &scale, &minimum);
+        vlm_scale_and_minimum(p + 4, g, &scale, &minimum);
         out.q = nibbles32(p + (type == VLM_Q5_K ? 48 : 16) + g / 2 * 32, g % 2);
         if (type == VLM_Q5_K) {
             __m256i bit = _mm256_set1_epi8((char)(1 << g));
@@ -172,10 +162,6 @@ VLM_INLINE VLM_AVX2 group32 unpack(vlm_element type, const uint8_t *p, int g) {
     return out;
 }
 
-VLM_INLINE int has_minimum(vlm_element type) {
-    return type == VLM_Q4_1 || type == VLM_Q5_1 || type == VLM_Q4_K || type == VLM_Q5_K;
-}
-
 VLM_INLINE VLM_AVX2 void dequantize_avx2(vlm_element type, int64_t n, const uint8_t *p, float *y) {
     const int groups = (int)vlm_block_elements(type) / 32;
     for (int64_t i = 0; i < n; i += 32 * groups, p += vlm_block_bytes(type))
@@ -186,7 +172,7 @@ VLM_INLINE VLM_AVX2 void dequantize_avx2(vlm_element type, int64_t n, const uint
                 __m128i eight = v % 2 ? _mm_unpackhi_epi64(q[v / 2], q[v / 2]) : q[v / 2];
                 __m256 value = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight));
                 value = _mm256_mul_ps(value, _mm256_set1_ps(group.s[v / 2]));
-                if (has_minimum(type)) value = _mm256_add_ps(value, _mm256_set1_ps(group.m));
+                if (vlm_has_minimum(type)) value = _mm256_add_ps(value, _mm256_set1_ps(group.m));
                 _mm256_storeu_ps(y + i + 32 * g + 8 * v, value);
             }
         }
@@ -214,7 +200,7 @@ VLM_INLINE VLM_AVX512 void dequantize_avx512(vlm_element type, int64_t n, const 
             VLM_UNROLL for (int v = 0; v < 2; v++) {
                 __m512 value = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q[v]));
                 value = _mm512_mul_ps(value, _mm512_set1_ps(group.s[v]));
-                if (has_minimum(type)) value = _mm512_add_ps(value, _mm512_set1_ps(group.m));
+                if (vlm_has_minimum(type)) value = _mm512_add_ps(value, _mm512_set1_ps(group.m));
                 _mm512_storeu_ps(y + i + 32 * g + 16 * v, value);
             }
         }

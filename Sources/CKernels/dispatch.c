@@ -1,7 +1,8 @@
 // The kernel tables, and the choice among them by what the processor has.
 #include "families.h"
 
-#define VLM_TABLE(isa, ROWS, COLUMNS)                                                                                \
+/// One set; `row` and `q` name its versions of what quantises rows and multiplies them, Q_ROWS that one's tile.
+#define VLM_TABLE(isa, ROWS, COLUMNS, row, q, Q_ROWS)                                                                 \
     {                                                                                                                \
         .name = #isa, .tile_rows = ROWS, .tile_columns = COLUMNS, .product_tile = vlm_product_tile_##isa,            \
         .pack_out_in = vlm_pack_out_in_##isa, .pack_in_out = vlm_pack_in_out_##isa,                                  \
@@ -15,16 +16,21 @@
         .rms_norm_backward = vlm_rms_norm_backward_##isa, .activate_backward = vlm_activate_backward_##isa,          \
         .silu_gate_backward = vlm_silu_gate_backward_##isa, .softmax_backward = vlm_softmax_backward_##isa,          \
         .attention_gradient = vlm_attention_gradient_##isa, .add_product = vlm_add_product_##isa,                    \
-        .adamw = vlm_adamw_##isa,                                                                                    \
+        .adamw = vlm_adamw_##isa, .quantize_row = vlm_quantize_row_##row,                                              \
+        .quantized_tile = vlm_quantized_tile_##q, .quantized_rows = Q_ROWS,                                          \
     }
 
-static const vlm_kernels portable = VLM_TABLE(portable, VLM_TILE_ROWS_PORTABLE, VLM_TILE_COLUMNS_PORTABLE);
+static const vlm_kernels portable = VLM_TABLE(portable, VLM_TILE_ROWS_PORTABLE, VLM_TILE_COLUMNS_PORTABLE, portable, portable, VLM_QUANTIZED_ROWS_PORTABLE);
 
 const vlm_kernels *vlm_kernels_portable(void) { return &portable; }
 
 #ifdef VLM_X86
-static const vlm_kernels avx2 = VLM_TABLE(avx2, VLM_TILE_ROWS_AVX2, VLM_TILE_COLUMNS_AVX2);
-static const vlm_kernels avx512 = VLM_TABLE(avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512);
+static const vlm_kernels avx2 = VLM_TABLE(avx2, VLM_TILE_ROWS_AVX2, VLM_TILE_COLUMNS_AVX2, avx2, avx2, VLM_QUANTIZED_ROWS_AVX2);
+static const vlm_kernels avx512 =
+    VLM_TABLE(avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx2, avx2, VLM_QUANTIZED_ROWS_AVX2);
+static const vlm_kernels avx512_vnni =
+    VLM_TABLE(avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx2, avx512, VLM_QUANTIZED_ROWS_AVX512);
+// Values are quantised a block of 32 at a time: too little for wider vectors to matter.
 
 const vlm_kernels *vlm_kernels_avx2(void) {
     __builtin_cpu_init();
@@ -36,7 +42,8 @@ const vlm_kernels *vlm_kernels_avx512(void) {
     __builtin_cpu_init();
     int has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
         && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return has && vlm_kernels_avx2() ? &avx512 : NULL;
+    if (!has || !vlm_kernels_avx2()) return NULL;
+    return __builtin_cpu_supports("avx512vnni") ? &avx512_vnni : &avx512;
 }
 #else
 const vlm_kernels *vlm_kernels_avx2(void) { return NULL; }

@@ -10,6 +10,7 @@
 #define VLM_X86 1
 #define VLM_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define VLM_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#define VLM_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
 #endif
 
 #define VLM_UNROLL _Pragma("clang loop unroll(full)")
@@ -80,6 +81,10 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
     void vlm_pack_in_out_##isa(vlm_element, int64_t, int64_t, const void *, int64_t, float *);                       \
     void vlm_product_dots_##isa(                                                                                     \
         vlm_element, int64_t, int64_t, int64_t, const float *, int64_t, const void *, int64_t, float *, int64_t);    \
+    void vlm_quantized_tile_##isa(                                                                                   \
+        vlm_element, int64_t, int64_t, int64_t, const int8_t *, const vlm_row_block *, const uint8_t *, float *,     \
+        int64_t);                                                                                                    \
+    void vlm_quantize_row_##isa(int64_t, const float *, int8_t *, vlm_row_block *);                                  \
     void vlm_weighted_sum_##isa(int64_t, int64_t, const float *, const float *, int64_t, float *);                   \
     void vlm_finish_tile_##isa(int64_t, int64_t, float *, int64_t, const float *, vlm_activation);                   \
     void vlm_softmax_##isa(int64_t, float *);                                                                        \
@@ -119,6 +124,9 @@ enum {
     VLM_TILE_COLUMNS_AVX2 = 16,
     VLM_TILE_ROWS_AVX512 = 12,
     VLM_TILE_COLUMNS_AVX512 = 32,
+    VLM_QUANTIZED_ROWS_PORTABLE = 4,
+    VLM_QUANTIZED_ROWS_AVX2 = 4,
+    VLM_QUANTIZED_ROWS_AVX512 = 12,
 };
 
 #endif

@@ -39,6 +39,14 @@ typedef enum vlm_layout { VLM_OUT_IN = 0, VLM_IN_OUT = 1 } vlm_layout;
 
 enum { VLM_MAX_TILE_ROWS = 16, VLM_MAX_TILE_COLUMNS = 64 };
 
+/// What is known about 32 values of a row beside their 8-bit integers: value = integer * scale, within scale / 2.
+typedef struct vlm_row_block {
+    float scale;                // largest magnitude / 127
+    float scaled_sum;           // scale times the sum of the integers
+    int32_t minus_sum;          // minus the sum of the integers
+    int32_t minus_half_sum[2];  // minus the sums of the first and the last 16
+} vlm_row_block;
+
 /// The numbers of one step of AdamW (arXiv 1711.05101) that are the same for every element.
 typedef struct vlm_adamw_step {
     float gradient_scale;  // what gradients are multiplied by first: clipping
@@ -76,6 +84,21 @@ typedef struct vlm_kernels {
     void (*product_dots)(
         vlm_element type, int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t lda, const void *w,
         int64_t ldw, float *c, int64_t ldc);
+
+    /// Quantises a row to integers within +-127, in blocks of 32 (`depth` is a multiple): x times 127 / the block's
+    /// largest magnitude, halves to even. A block with a value that is not finite gets that as its scale and zeros, so
+    /// that products with it are not numbers; one whose magnitudes are below 2^-100 is zero.
+    void (*quantize_row)(int64_t depth, const float *x, int8_t *q, vlm_row_block *blocks);
+
+    /// Rows of `quantized_tile`.
+    int64_t quantized_rows;
+
+    /// c[r][j] = sum_k row r [k] w[j][k] for r < rows <= quantized_rows, j < columns <= 16, with rows as `quantize_row`
+    /// writes them, [rows][depth] and [rows][depth / 32], and a panel that `vlm_quantized_pack` wrote. All sets give the
+    /// same bits, whatever the tile (quantized_tile.c).
+    void (*quantized_tile)(
+        vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+        const uint8_t *panel, float *c, int64_t ldc);
 
     /// out[j] += sum_i weights[i] values[i][j], j < width.
     void (*weighted_sum)(
@@ -198,6 +221,29 @@ size_t vlm_product_scratch(const vlm_kernels *k);
 /// Computes columns [first, end) of c = activation(a w + bias). `first` is a multiple of `tile_columns`.
 void vlm_product_columns(
     const vlm_kernels *k, const vlm_product *p, int64_t first, int64_t end, float *scratch);
+
+/// The product of rows quantised to 8 bits with a weight of blocks that was packed: c = activation(a w^T + bias).
+typedef struct vlm_quantized_product {
+    int64_t rows, columns, depth;  // M, N, K
+    const int8_t *q;               // [M][K]
+    const vlm_row_block *blocks;   // [M][K / 32]
+    vlm_element w_type;
+    const uint8_t *panels;         // [ceil(N / panel columns)] panels
+    float *c;                      // [M][N]
+    int64_t ldc;
+    const float *bias;             // [N] or NULL
+    vlm_activation activation;
+} vlm_quantized_product;
+
+/// Columns of a panel of packed weights.
+int64_t vlm_quantized_panel_columns(void);
+/// Bytes of a panel of packed weights.
+int64_t vlm_quantized_panel_bytes(vlm_element type, int64_t depth);
+/// Packs `columns` rows of a weight of blocks, [columns][depth], into a panel; missing ones become zero.
+void vlm_quantized_pack(vlm_element type, int64_t columns, int64_t depth, const void *w, uint8_t *panel);
+/// Computes columns [first, end) of the product. `first` is a multiple of a panel's columns. A row's bytes do not depend
+/// on how many rows there are, nor on the kernels.
+void vlm_quantized_columns(const vlm_kernels *k, const vlm_quantized_product *p, int64_t first, int64_t end);
 
 /// The gradient of a weight: c = a^T b, a sum of outer products over the depth.
 typedef struct vlm_outer {

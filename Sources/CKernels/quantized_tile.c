@@ -1,0 +1,299 @@
+// The register tiles of the product of 8-bit rows with packed block-quantised weights (layout: quantized.h).
+//
+// With q the codes of a row, a the integers of the row, s the row's scale of the group and S = s (sum a):
+//
+//     c = sum over groups of (d (sum (q - center) a)) s + m S
+//
+// and in Q6_K, whose groups have a scale for each half, (d1 (sum of the first half) + d2 (sum of the last)) s.
+// The sums of integers are exact, and each is less than 2^24, so that its conversion is too. Then d times it is rounded,
+// and each of the additions is one fused multiply-add. Groups follow each other in ascending order in one chain for
+// each element: every version gives the same bits, however the product is split into tiles.
+#include "quantized.h"
+
+#include <math.h>
+
+#include "simd.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+// ---- portable ----------------------------------------------------------------------------------------------------
+
+static float half_at(const uint8_t *p) {
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return vlm_half_float(h);
+}
+
+/// sum of code times integer over half a group: `half` 0 or 1.
+static int32_t half_dot(vlm_element type, const uint8_t *codes, int64_t j, const int8_t *a, int half) {
+    int32_t sum = 0;
+    for (int i = 16 * half; i < 16 * half + 16; i++) {
+        int byte = vlm_has_nibbles(type) ? i % 16 : i;
+        int code = codes[byte / 4 * 64 + 4 * j + byte % 4];
+        if (vlm_has_nibbles(type)) code = half ? code >> 4 : code & 15;
+        sum += (code - vlm_code_center(type)) * a[i];
+    }
+    return sum;
+}
+
+void vlm_quantized_tile_portable(
+    vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+    const uint8_t *panel, float *c, int64_t ldc) {
+    int64_t per_block = vlm_block_elements(type) / 32;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < columns; j++) {
+            const uint8_t *head = panel;
+            float sum = 0;
+            for (int64_t g = 0; g < depth / 32; g++) {
+                if (g > 0 && g % per_block == 0) head += vlm_panel_block_bytes(type);
+                const uint8_t *codes = head + vlm_head_bytes(type) + g % per_block * vlm_group_bytes(type);
+                const uint8_t *scales = codes + vlm_codes_bytes(type);
+                const int8_t *a = q + r * depth + 32 * g;
+                const vlm_row_block *block = blocks + r * (depth / 32) + g;
+                int32_t first = half_dot(type, codes, j, a, 0), last = half_dot(type, codes, j, a, 1);
+                float d = half_at((vlm_has_groups(type) ? head : scales) + 2 * j), m = 0, value;
+                if (type == VLM_Q6_K) {
+                    value = (float)first * (d * (float)(int8_t)scales[j]);
+                    value = fmaf((float)last, d * (float)(int8_t)scales[16 + j], value);
+                } else if (vlm_has_groups(type)) {
+                    d *= (float)scales[j];
+                    m = -(half_at(head + 32 + 2 * j) * (float)scales[16 + j]);
+                } else if (vlm_has_minimum(type))
+                    m = half_at(scales + 32 + 2 * j);
+                if (type != VLM_Q6_K) value = (float)(first + last) * d;
+                sum = fmaf(value, block->scale, sum);
+                if (vlm_has_minimum(type)) sum = fmaf(m, block->scaled_sum, sum);
+            }
+            c[r * ldc + j] = sum;
+        }
+}
+
+#ifdef VLM_X86
+
+/// Calls `run(type, rows)` with both arguments constant, so that each tile is compiled for itself.
+#define VLM_TYPES(ROWS)                                                                                              \
+    switch (type) {                                                                                                  \
+    case VLM_Q8_0: ROWS(VLM_Q8_0) break;                                                                             \
+    case VLM_Q4_0: ROWS(VLM_Q4_0) break;                                                                             \
+    case VLM_Q4_1: ROWS(VLM_Q4_1) break;                                                                             \
+    case VLM_Q5_0: ROWS(VLM_Q5_0) break;                                                                             \
+    case VLM_Q5_1: ROWS(VLM_Q5_1) break;                                                                             \
+    case VLM_Q4_K: ROWS(VLM_Q4_K) break;                                                                             \
+    case VLM_Q5_K: ROWS(VLM_Q5_K) break;                                                                             \
+    case VLM_Q6_K: ROWS(VLM_Q6_K) break;                                                                             \
+    default: break;                                                                                                  \
+    }
+#define VLM_CASE(t, r)                                                                                               \
+    case r: tile(t, r, columns, depth, q, blocks, panel, c, ldc); break;
+
+/// Few rows wait for memory: how far ahead of the codes it is asked for.
+enum { AHEAD = 2048, STREAMED_ROWS = 2 };
+
+// ---- AVX2 --------------------------------------------------------------------------------------------------------
+
+VLM_INLINE VLM_AVX2 __m256 half8(const uint8_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+VLM_INLINE VLM_AVX2 __m256 byte8(const uint8_t *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+VLM_INLINE VLM_AVX2 __m256 signed8(const uint8_t *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+VLM_INLINE VLM_AVX2 __m256i four(const int8_t *a) {
+    int32_t word;
+    memcpy(&word, a, 4);
+    return _mm256_set1_epi32(word);
+}
+
+/// Half a group times the integers of a row, for eight columns. `vpmaddubsw` adds two products of an unsigned and a
+/// signed byte in 16 saturating bits. Nibbles have room for all of a half: 4 (2 · 15 · 127) < 2^15. Codes of 8 bits are
+/// centred first and give their sign to the row: 2 · 128 · 127 < 2^15.
+VLM_INLINE VLM_AVX2 __m256i half_dot8(vlm_element type, const __m256i *b, const int8_t *a) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i sum = _mm256_setzero_si256();
+    if (vlm_has_nibbles(type)) {
+        VLM_UNROLL for (int t = 0; t < 4; t++)
+            sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(b[t], four(a + 4 * t)));
+        return _mm256_madd_epi16(sum, ones);
+    }
+    VLM_UNROLL for (int t = 0; t < 4; t++) {
+        __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(b[t]), _mm256_sign_epi8(four(a + 4 * t), b[t]));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
+    }
+    return sum;
+}
+
+/// Four steps of the codes of eight columns: centred in types of bytes.
+VLM_INLINE VLM_AVX2 void codes8(vlm_element type, const uint8_t *codes, int half, __m256i b[4]) {
+    VLM_UNROLL for (int t = 0; t < 4; t++) {
+        const uint8_t *p = codes + 64 * (vlm_has_nibbles(type) ? t : 4 * half + t);
+        b[t] = _mm256_loadu_si256((const __m256i *)p);
+        if (!vlm_has_nibbles(type))
+            b[t] = _mm256_sub_epi8(b[t], _mm256_set1_epi8((char)vlm_code_center(type)));
+        else
+            b[t] = _mm256_and_si256(half ? _mm256_srli_epi16(b[t], 4) : b[t], _mm256_set1_epi8(15));
+    }
+}
+
+VLM_INLINE VLM_AVX2 void tile_avx2(
+    vlm_element type, int rows, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+    const uint8_t *panel, float *c, int64_t ldc) {
+    const int groups = (int)vlm_block_elements(type) / 32;
+    for (int64_t j = 0; j < columns; j += 8) {
+        __m256 sum[VLM_QUANTIZED_ROWS_AVX2];
+        VLM_UNROLL for (int r = 0; r < rows; r++) sum[r] = _mm256_setzero_ps();
+        const uint8_t *p = panel;
+        for (int64_t g = 0; g < depth / 32;) {
+            __m256 d, last_d, m, head_d, head_m;
+            if (vlm_has_groups(type)) {
+                head_d = half8(p + 2 * j);
+                if (vlm_has_minimum(type)) head_m = half8(p + 32 + 2 * j);
+                p += vlm_head_bytes(type);
+            }
+            for (int i = 0; i < groups; i++, g++, p += vlm_group_bytes(type)) {
+                if (rows <= STREAMED_ROWS)
+                    VLM_UNROLL for (int64_t n = 0; n < vlm_group_bytes(type); n += 64)
+                        _mm_prefetch((const char *)p + AHEAD + n, _MM_HINT_T0);
+                const uint8_t *scales = p + vlm_codes_bytes(type);
+                if (type == VLM_Q6_K) {
+                    d = _mm256_mul_ps(head_d, signed8(scales + j));
+                    last_d = _mm256_mul_ps(head_d, signed8(scales + 16 + j));
+                } else if (vlm_has_groups(type)) {
+                    d = _mm256_mul_ps(head_d, byte8(scales + j));
+                    m = _mm256_sub_ps(_mm256_set1_ps(-0.0f), _mm256_mul_ps(head_m, byte8(scales + 16 + j)));
+                } else {
+                    d = half8(scales + 2 * j);
+                    if (vlm_has_minimum(type)) m = half8(scales + 32 + 2 * j);
+                }
+                __m256i dot[VLM_QUANTIZED_ROWS_AVX2], last[VLM_QUANTIZED_ROWS_AVX2];
+                VLM_UNROLL for (int half = 0; half < 2; half++) {
+                    __m256i b[4];
+                    codes8(type, p + 4 * j, half, b);
+                    VLM_UNROLL for (int r = 0; r < rows; r++) {
+                        __m256i part = half_dot8(type, b, q + r * depth + 32 * g + 16 * half);
+                        if (type == VLM_Q6_K && half)
+                            last[r] = part;
+                        else
+                            dot[r] = half ? _mm256_add_epi32(dot[r], part) : part;
+                    }
+                }
+                VLM_UNROLL for (int r = 0; r < rows; r++) {
+                    const vlm_row_block *block = blocks + r * (depth / 32) + g;
+                    if (vlm_has_nibbles(type) && vlm_code_center(type))
+                        dot[r] = _mm256_add_epi32(dot[r], _mm256_set1_epi32(vlm_code_center(type) * block->minus_sum));
+                    __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(dot[r]), d);
+                    if (type == VLM_Q6_K) value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(last[r]), last_d, value);
+                    sum[r] = _mm256_fmadd_ps(value, _mm256_set1_ps(block->scale), sum[r]);
+                    if (vlm_has_minimum(type))
+                        sum[r] = _mm256_fmadd_ps(m, _mm256_set1_ps(block->scaled_sum), sum[r]);
+                }
+            }
+        }
+        VLM_UNROLL for (int r = 0; r < rows; r++) store8(c + r * ldc + j, columns - j, sum[r]);
+    }
+}
+
+VLM_AVX2 void vlm_quantized_tile_avx2(
+    vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+    const uint8_t *panel, float *c, int64_t ldc) {
+#define tile tile_avx2
+#define ROWS(t)                                                                                                      \
+    switch (rows) { VLM_CASE(t, 1) VLM_CASE(t, 2) VLM_CASE(t, 3) VLM_CASE(t, 4) }
+    VLM_TYPES(ROWS)
+#undef ROWS
+#undef tile
+}
+
+// ---- AVX-512 with VNNI -------------------------------------------------------------------------------------------
+
+VLM_INLINE VLM_VNNI __m512 half16(const uint8_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+VLM_INLINE VLM_VNNI __m512 byte16(const uint8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+VLM_INLINE VLM_VNNI __m512 signed16(const uint8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+/// A power of two times an integer, in all lanes. (Through a general register it would cost the port of `vpdpbusd`.)
+VLM_INLINE VLM_VNNI __m512i times(int power, int32_t integer) {
+    return _mm512_slli_epi32(_mm512_set1_epi32(integer), (unsigned)__builtin_ctz((unsigned)power));
+}
+
+VLM_INLINE VLM_VNNI void tile_avx512(
+    vlm_element type, int rows, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+    const uint8_t *panel, float *c, int64_t ldc) {
+    const int groups = (int)vlm_block_elements(type) / 32, center = vlm_code_center(type);
+    __m512 sum[VLM_QUANTIZED_ROWS_AVX512];
+    VLM_UNROLL for (int r = 0; r < rows; r++) sum[r] = _mm512_setzero_ps();
+    for (int64_t g = 0; g < depth / 32;) {
+        __m512 d, last_d, m, head_d, head_m;
+        if (vlm_has_groups(type)) {
+            head_d = half16(panel);
+            if (vlm_has_minimum(type)) head_m = half16(panel + 32);
+            panel += vlm_head_bytes(type);
+        }
+        for (int i = 0; i < groups; i++, g++, panel += vlm_group_bytes(type)) {
+            if (rows <= STREAMED_ROWS)
+                VLM_UNROLL for (int64_t n = 0; n < vlm_group_bytes(type); n += 64)
+                    _mm_prefetch((const char *)panel + AHEAD + n, _MM_HINT_T0);
+            const uint8_t *scales = panel + vlm_codes_bytes(type);
+            if (type == VLM_Q6_K) {
+                d = _mm512_mul_ps(head_d, signed16(scales));
+                last_d = _mm512_mul_ps(head_d, signed16(scales + 16));
+            } else if (vlm_has_groups(type)) {
+                d = _mm512_mul_ps(head_d, byte16(scales));
+                m = _mm512_sub_ps(_mm512_set1_ps(-0.0f), _mm512_mul_ps(head_m, byte16(scales + 16)));
+            } else {
+                d = half16(scales);
+                if (vlm_has_minimum(type)) m = half16(scales + 32);
+            }
+            __m512i b[8];
+            VLM_UNROLL for (int t = 0; t < 8; t++) {
+                b[t] = _mm512_loadu_si512(panel + 64 * (vlm_has_nibbles(type) ? t % 4 : t));
+                if (vlm_has_nibbles(type))
+                    b[t] = _mm512_and_si512(t < 4 ? b[t] : _mm512_srli_epi16(b[t], 4), _mm512_set1_epi8(15));
+            }
+            VLM_UNROLL for (int r = 0; r < rows; r++) {
+                const int8_t *a = q + r * depth + 32 * g;
+                const vlm_row_block *block = blocks + r * (depth / 32) + g;
+                // The codes are not centred: -center times the sum of the row's integers is where their sum begins.
+                __m512i dot = _mm512_setzero_si512(), last;
+                if (type == VLM_Q6_K) {
+                    dot = times(center, block->minus_half_sum[0]);
+                    last = times(center, block->minus_half_sum[1]);
+                } else if (center)
+                    dot = times(center, block->minus_sum);
+                VLM_UNROLL for (int t = 0; t < 8; t++) {
+                    int32_t word;
+                    memcpy(&word, a + 4 * t, 4);
+                    if (type == VLM_Q6_K && t >= 4)
+                        last = _mm512_dpbusd_epi32(last, b[t], _mm512_set1_epi32(word));
+                    else
+                        dot = _mm512_dpbusd_epi32(dot, b[t], _mm512_set1_epi32(word));
+                }
+                __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), d);
+                if (type == VLM_Q6_K) value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(last), last_d, value);
+                sum[r] = _mm512_fmadd_ps(value, _mm512_set1_ps(block->scale), sum[r]);
+                if (vlm_has_minimum(type)) sum[r] = _mm512_fmadd_ps(m, _mm512_set1_ps(block->scaled_sum), sum[r]);
+            }
+        }
+    }
+    VLM_UNROLL for (int r = 0; r < rows; r++) store16(c + r * ldc, columns, sum[r]);
+}
+
+VLM_VNNI void vlm_quantized_tile_avx512(
+    vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+    const uint8_t *panel, float *c, int64_t ldc) {
+#define tile tile_avx512
+#define ROWS(t)                                                                                                      \
+    switch (rows) {                                                                                                  \
+        VLM_CASE(t, 1) VLM_CASE(t, 2) VLM_CASE(t, 3) VLM_CASE(t, 4) VLM_CASE(t, 5) VLM_CASE(t, 6)                    \
+        VLM_CASE(t, 7) VLM_CASE(t, 8) VLM_CASE(t, 9) VLM_CASE(t, 10) VLM_CASE(t, 11) VLM_CASE(t, 12)                 \
+    }
+    VLM_TYPES(ROWS)
+#undef ROWS
+#undef tile
+}
+
+#endif
