@@ -40,8 +40,8 @@ public struct LlamaAttention: Sendable {
     let numKeyValueHeads: Int
 
     func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues?) -> Tensor {
-        let q = step.rotations(qProj(x))  // [T, H · K]
-        let (k, v) = (step.rotations(kProj(x)), vProj(x))
+        let projected = x.mapped(by: qProj, kProj, vProj)
+        let (q, k, v) = (step.rotations(projected[0]), step.rotations(projected[1]), projected[2])  // [T, H · K]
         guard let cache else {
             return oProj(
                 attention(
@@ -63,6 +63,7 @@ public struct LlamaMLP: Sendable {
     let downProj: Linear
 
     func callAsFunction(_ x: Tensor) -> Tensor {
-        downProj(siluGated(gateProj(x), upProj(x)))
+        let projected = x.mapped(by: gateProj, upProj)
+        return downProj(siluGated(projected[0], projected[1]))
     }
 }

@@ -6,17 +6,20 @@ public struct Linear: Sendable {
     public let weight: Tensor
     /// `[out]` float32, or nil.
     public let bias: Tensor?
+    /// What native products read, of a block-quantised weight.
+    private let packed: PackedWeight?
 
     /// A map with the given weight `[out, in]` and bias `[out]`.
     public init(weight: Tensor, bias: Tensor? = nil) {
         self.weight = weight
         self.bias = bias
+        packed = PackedWeight(weight)
     }
 
     /// Reads `weight` and, if `hasBias`, `bias` under the reader's prefix.
     public init(_ weights: WeightReader, inputs: Int, outputs: Int, hasBias: Bool) {
-        weight = weights.matrix("weight", [outputs, inputs])
-        bias = hasBias ? weights.vector("bias", outputs) : nil
+        self.init(
+            weight: weights.matrix("weight", [outputs, inputs]), bias: hasBias ? weights.vector("bias", outputs) : nil)
     }
 
     /// activation(x wᵀ + b), `[..., in]` -> `[..., out]`.
@@ -24,6 +27,21 @@ public struct Linear: Sendable {
     public func callAsFunction(
         _ x: Tensor, activation: Activation = .identity, isRowInvariant: Bool = false
     ) -> Tensor {
-        product(x, weight, bias: bias, activation: activation, isRowInvariant: isRowInvariant)
+        if let map = native(for: x, activation) { return nativeProducts(x, [map])[0] }  // rows are invariant
+        return product(x, weight, bias: bias, activation: activation, isRowInvariant: isRowInvariant)
+    }
+
+    fileprivate func native(for x: Tensor, _ activation: Activation = .identity) -> NativeMap? {
+        guard let packed else { return nil }
+        let map = NativeMap(packed, bias: bias, activation: activation)
+        return map.isWanted(for: x) ? map : nil
+    }
+}
+
+extension Tensor {
+    /// Several maps of the same rows. Those with native products share the rounding of the rows.
+    public func mapped(by maps: Linear...) -> [Tensor] {
+        let native = maps.compactMap { $0.native(for: self) }
+        return native.count == maps.count ? nativeProducts(self, native) : maps.map { $0(self) }
     }
 }

@@ -36,8 +36,10 @@ public struct ComputeContext: Sendable {
     public var pool: WorkerPool
     /// Where large tensors take their memory from and give it back to; nil for the system's.
     public var memory: MemoryPool?
+    /// How products with block-quantised weights are computed.
+    public var quantizedProducts = QuantizedProducts.exact
 
-    /// A context of its own, by default with the fastest kernels and a thread for every processor.
+    /// A context of its own, by default with the fastest kernels, a thread for every processor and exact products.
     /// - Parameter memory: a pool for training, which makes the same tensors again and again.
     public init(kernels: KernelSet = .best, threads: Int? = nil, memory: MemoryPool? = nil) {
         self.kernels = kernels

@@ -13,8 +13,11 @@ public final class TensorStorage: @unchecked Sendable {
     private let release: @Sendable () -> Void
 
     /// Storage aligned to a cache line, contents undefined.
-    init(byteCount: Int) {
-        if byteCount >= MemoryPool.smallestBlock, let pool = ComputeContext.current.memory {
+    /// - Parameter isHuge: whether to ask for large pages, where there is room for one; streams of weights read faster.
+    init(byteCount: Int, isHuge: Bool = false) {
+        let page = 1 << 21
+        let wantsPages = isHuge && byteCount >= page
+        if !wantsPages, byteCount >= MemoryPool.smallestBlock, let pool = ComputeContext.current.memory {
             let size = MemoryPool.blockSize(for: byteCount)
             let memory = pool.take(size)
             self.base = memory
@@ -23,7 +26,9 @@ public final class TensorStorage: @unchecked Sendable {
             self.release = { [address = UInt(bitPattern: memory)] in pool.give(address, size: size) }
             return
         }
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: max(byteCount, 1), alignment: 64)
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: max(byteCount, 1), alignment: wantsPages ? page : 64)
+        if wantsPages { madvise(memory, byteCount / page * page, MADV_HUGEPAGE) }
         self.base = memory
         self.byteCount = byteCount
         self.isMapped = false

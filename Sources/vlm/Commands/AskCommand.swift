@@ -26,6 +26,7 @@ struct AskCommand: ParsableCommand {
     @OptionGroup var images: ImageOptions
     @OptionGroup var sampling: SamplingFlags
     @OptionGroup var template: TemplateOptions
+    @OptionGroup var products: ProductOptions
 
     @Flag(help: "Print one JSON object with the answer, token counts and the time of each stage.")
     var json = false
@@ -45,7 +46,7 @@ struct AskCommand: ParsableCommand {
     }
 
     func run() throws {
-        try model.context.run { try answer() }
+        try products.context(model).run { try answer() }
     }
 
     private func answer() throws {

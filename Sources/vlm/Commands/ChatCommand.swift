@@ -22,6 +22,7 @@ struct ChatCommand: ParsableCommand {
     @OptionGroup var model: ModelOptions
     @OptionGroup var sampling: SamplingFlags
     @OptionGroup var template: TemplateOptions
+    @OptionGroup var products: ProductOptions
 
     @Option(
         name: [.customLong("visual-tokens"), .customShort("m")],
@@ -32,7 +33,7 @@ struct ChatCommand: ParsableCommand {
     var noExif = false
 
     func run() throws {
-        try model.context.run {
+        try products.context(model).run {
             let assistant = try Assistant(
                 LLaVAModel.load(from: model.path(), options: model.loadOptions), templateName: template.template)
             if visualTokens != nil { _ = try assistant.model.budget(visualTokens) }

@@ -64,6 +64,24 @@ struct ModelOptions: ParsableArguments {
     var context: ComputeContext { ComputeContext(threads: threads) }
 }
 
+/// How products with quantised weights are computed.
+struct ProductOptions: ParsableArguments {
+    @Flag(
+        help: ArgumentHelp(
+            "Compute with quantised weights in float32.",
+            discussion:
+                "By default what is multiplied with the quantised weights of a GGUF file is rounded to 8 bits: several times faster, and some thousandths off."
+        ))
+    var exact = false
+
+    /// Where to compute with a model.
+    func context(_ model: ModelOptions) -> ComputeContext {
+        var context = model.context
+        context.quantizedProducts = exact ? .exact : .native
+        return context
+    }
+}
+
 /// The words KEY=VALUE of `--set`.
 enum ConfigOverride {
     /// Throws for words that are not of this form.
