@@ -26,8 +26,10 @@ struct QuantizedProductTests {
         var bits: [Int] {
             integers.values.map(Int.init)
                 + blocks.values.flatMap { block in
-                    [Int(block.scale.bitPattern), Int(block.scaled_sum.bitPattern), Int(block.minus_sum),
-                        Int(block.minus_half_sum.0), Int(block.minus_half_sum.1)]
+                    [
+                        Int(block.scale.bitPattern), Int(block.scaled_sum.bitPattern), Int(block.minus_sum),
+                        Int(block.minus_half_sum.0), Int(block.minus_half_sum.1),
+                    ]
                 }
         }
     }
@@ -161,10 +163,13 @@ struct QuantizedProductTests {
             let rows = Rows(.portable, x, depth: depth)
             for set in KernelSet.available {
                 let c = Self.product(set, code, rows, weight, rowBytes: weight.count, depth: depth)
-                let expected = (0..<4).map { row in (0..<depth).reduce(0.0) { $0 + Double(x[row * depth + $1]) * Double(w[$1]) } }
+                let expected = (0..<4).map { row in
+                    (0..<depth).reduce(0.0) { $0 + Double(x[row * depth + $1]) * Double(w[$1]) }
+                }
                 // Everything is an integer below 2^31, of which float32 keeps 24 bits after each group.
                 for (given, wanted) in zip(c, expected) {
-                    #expect(abs(Double(given) - wanted) <= 24 * 0x1p-24 * 127 * 256 * Double(w.map(\.magnitude).max() ?? 0))
+                    #expect(
+                        abs(Double(given) - wanted) <= 24 * 0x1p-24 * 127 * 256 * Double(w.map(\.magnitude).max() ?? 0))
                 }
             }
         }

@@ -17,7 +17,9 @@ struct LinearPropertyTests {
         context.quantizedProducts = .native
         try context.run {
             let native = linear(x).floats
-            #expect(native != exact && native == nativeProducts(x, [NativeMap(try #require(PackedWeight(weight)))])[0].floats)
+            #expect(
+                native != exact
+                    && native == nativeProducts(x, [NativeMap(try #require(PackedWeight(weight)))])[0].floats)
             #expect(linear(Parameter("x", x).tensor).floats == exact)
         }
     }

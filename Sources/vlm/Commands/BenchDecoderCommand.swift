@@ -29,7 +29,8 @@ struct BenchDecoderCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Tokens to decode after it.", valueName: "n"))
     var decodeTokens = 128
 
-    @Option(help: ArgumentHelp("Measurements, of which the median is printed; one more comes before them.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("Measurements, of which the median is printed; one more comes before them.", valueName: "n"))
     var repeats = 3
 
     func validate() throws {
