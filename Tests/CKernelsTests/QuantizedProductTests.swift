@@ -80,7 +80,7 @@ struct QuantizedProductTests {
         x[40] = -.infinity
         let rows = Rows(set, x, depth: 96)
         #expect(rows.blocks.values[0].scale.isNaN && rows.blocks.values[1].scale == .infinity)
-        #expect(rows.blocks.values[2].scale == 1 / 127)
+        #expect(rows.blocks.values[2].scale == Float(1) / 127)
         #expect(rows.integers.values[0..<64].allSatisfy { $0 == 0 })
     }
 

@@ -17,9 +17,8 @@ struct LinearPropertyTests {
         context.quantizedProducts = .native
         try context.run {
             let native = linear(x).floats
-            #expect(
-                native != exact
-                    && native == nativeProducts(x, [NativeMap(try #require(PackedWeight(weight)))])[0].floats)
+            let packed = try #require(PackedWeight(weight))
+            #expect(native != exact && native == nativeProducts(x, [NativeMap(packed)])[0].floats)
             #expect(linear(Parameter("x", x).tensor).floats == exact)
         }
     }

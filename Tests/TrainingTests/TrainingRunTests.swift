@@ -121,8 +121,9 @@ struct TrainingRunTests {
         #expect(reports.allSatisfy { $0.report.isSound && $0.report.supervisedTokens > 0 })
         let file = directory.appending(path: "bad.jsonl")
         try Data(#"{"image": "none.png", "question": "what?", "answer": "a cat"}"#.utf8).write(to: file)
-        let bad = try TrainingRun.check(recipe: recipe(["data": [["set": "bad.jsonl"]]], named: "bad.json"))
-        #expect(!bad[0].report.isSound && bad[0].report.problems[0].contains("none.png"), "\(bad[0].report.problems)")
+        let bad = try recipe(["data": [["set": "bad.jsonl"]]], named: "bad.json")
+        let error = try #require(throws: DataError.self) { try TrainingRun.check(recipe: bad) }
+        #expect("\(error)".contains("none.png") && "\(error)".contains("line 1"), "\(error)")
     }
 
     @Test("the log for TensorBoard has its framing, checksums and values")
