@@ -87,7 +87,7 @@ void vlm_quantized_tile_portable(
     case r: tile(t, r, columns, depth, q, blocks, panel, c, ldc); break;
 
 /// Few rows wait for memory: how far ahead of the codes it is asked for.
-enum { AHEAD = 2048, STREAMED_ROWS = 2 };
+enum { AHEAD = 4096, STREAMED_ROWS = 2 };
 
 // ---- AVX2 --------------------------------------------------------------------------------------------------------
 

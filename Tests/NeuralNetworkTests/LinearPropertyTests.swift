@@ -15,10 +15,10 @@ struct LinearPropertyTests {
         #expect(linear(x).floats == exact)
         var context = ComputeContext()
         context.quantizedProducts = .native
-        try context.run {
+        let map = NativeMap(try #require(PackedWeight(weight)))
+        context.run {
             let native = linear(x).floats
-            let packed = try #require(PackedWeight(weight))
-            #expect(native != exact && native == nativeProducts(x, [NativeMap(packed)])[0].floats)
+            #expect(native != exact && native == nativeProducts(x, [map])[0].floats)
             #expect(linear(Parameter("x", x).tensor).floats == exact)
         }
     }

@@ -66,7 +66,7 @@ struct NativeProductTests {
         var random = SeededGenerator(seed: 63)
         for type in [ElementType.q8_0, .q4_0, .q4_1] {
             let weight = random.blockTensor([48, 256], type)
-            #expect(try #require(PackedWeight(weight)).byteCount == weight.byteCount)
+            #expect(PackedWeight(weight)?.byteCount == weight.byteCount)
         }
         #expect(PackedWeight(Tensor(repeating: 0, shape: [4, 32])) == nil)
     }

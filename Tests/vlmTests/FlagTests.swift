@@ -74,7 +74,7 @@ import Testing
 
     @Test(
         "help is as recorded; VLM_RECORD_SNAPSHOTS=1 records it anew",
-        arguments: ["", "ask", "chat", "inspect", "trace", "assemble", "convert", "tokenize", "data", "train"])
+        arguments: ["", "ask", "chat", "inspect", "trace", "assemble", "convert", "tokenize", "data", "train", "bench"])
     func help(command: String) throws {
         let run = try BuiltCommand("vlm").run(
             (command.isEmpty ? [] : [command]) + ["--help"], environment: ["COLUMNS": "100"])

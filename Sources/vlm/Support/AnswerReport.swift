@@ -58,6 +58,8 @@ struct AnswerReport: Encodable {
     var peakRssBytes: Int
     var threads: Int
     var kernels: String
+    /// "exact" or "native": how products with quantised weights were computed.
+    var quantizedProducts: String
     var seed: UInt64
 
     init(
@@ -88,6 +90,7 @@ struct AnswerReport: Encodable {
         peakRssBytes = ProcessMemory.peakBytes
         threads = context.pool.threadCount
         kernels = context.kernels.name
+        quantizedProducts = context.quantizedProducts.rawValue
         self.seed = seed
     }
 }
