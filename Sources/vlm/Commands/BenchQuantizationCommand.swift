@@ -67,7 +67,7 @@ struct BenchQuantizationCommand: ParsableCommand {
             for first in stride(from: 0, to: part.count - 1, by: 64) {
                 let end = min(part.count - 1, first + 64)
                 let logits = decoder.logits(h[first..<end])
-                loss += CrossEntropyLoss.sum(logits: logits, labels: Array(part[first + 1..<end + 1])).loss
+                loss += Double(crossEntropy(logits, targets: Array(part[first + 1..<end + 1])).floats[0])
                 var sampler = Sampler(SamplingOptions())
                 best += (0..<end - first).map { sampler.next(logits[$0..<$0 + 1]) }
             }
