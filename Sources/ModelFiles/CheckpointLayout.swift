@@ -13,6 +13,8 @@ public enum CheckpointLayout: Sendable, Equatable {
     case clipVision
     /// A DINOv2 vision tower (`Dinov2Model`), perhaps as the backbone of a larger model.
     case dinov2Vision
+    /// A tower of convolutions and transformer blocks (a form of ours, `hybrid_vit`).
+    case hybridVision
     /// Connectors alone, to be used with a base model: `query_abstractor.bin`, `mm_projector.bin`.
     case adapter([Connector])
     /// LLaVA as Hugging Face converts it, with other tensor names and config keys; `modelType` is its `model_type`.
@@ -105,6 +107,8 @@ extension CheckpointLayout {
             self = has("text_model.") ? .clip : .clipVision
         } else if tensorNames.contains(where: { ".\($0)".hasSuffix(".encoder.layer.0.layer_scale1.lambda1") }) {
             self = .dinov2Vision
+        } else if has("embeddings.stem.") || modelType == "hybrid_vit" {
+            self = .hybridVision
         } else {
             self = .unknown(modelType: modelType, tensors: Array(tensorNames.sorted().prefix(5)))
         }
@@ -157,6 +161,7 @@ extension CheckpointLayout: CustomStringConvertible {
         case .clip: "CLIP with vision and text towers"
         case .clipVision: "CLIP vision tower"
         case .dinov2Vision: "DINOv2 vision tower"
+        case .hybridVision: "hybrid vision tower (convolutions, then transformer blocks)"
         case .adapter(let connectors):
             "adapter for a base model: " + connectors.map(\.description).joined(separator: " and ")
         case .convertedLLaVA(let modelType):

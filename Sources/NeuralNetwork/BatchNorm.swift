@@ -19,9 +19,7 @@ public struct BatchNorm: Sendable {
     public init(_ weights: WeightReader, channels: Int, epsilon: Float = 1e-5, momentum: Float = 0.1) {
         weight = weights.vector("weight", channels)
         bias = weights.vector("bias", channels)
-        statistics = RunningStatistics(
-            mean: weights.buffer("running_mean", channels).floats,
-            variance: weights.buffer("running_var", channels).floats, momentum: momentum)
+        statistics = weights.runningStatistics(channels: channels, momentum: momentum)
         self.epsilon = epsilon
     }
 
@@ -71,6 +69,12 @@ public final class RunningStatistics: @unchecked Sendable {
         self.mean = mean
         self.variance = variance
         self.momentum = momentum
+    }
+
+    /// Replaces the averages, as when training resumes.
+    public func load(mean: [Float], variance: [Float]) {
+        precondition(mean.count == self.mean.count && variance.count == self.variance.count)
+        (self.mean, self.variance) = (mean, variance)
     }
 
     /// Takes a batch of `count` rows in, whose variance was divided by `count`.

@@ -31,6 +31,24 @@ public struct WeightInitializer {
         uniform(shape, bound: (6 / Float(shape[0] + shape[1])).squareRoot())
     }
 
+    /// A weight by its name and shape, as such layers usually start: filters by He's normal distribution, tables of
+    /// embeddings normal with deviation 0.02, matrices uniform within (inputs)^-½ like PyTorch's `Linear`, routers of a
+    /// mixture of depths at 0, norms and variances at 1, biases and means at 0.
+    mutating func weight(named name: String, _ shape: [Int]) -> Tensor {
+        let last = name.split(separator: ".").last.map(String.init) ?? name
+        switch shape.count {
+        case 0, 1:
+            let isZero = last == "bias" || last == "running_mean"
+            return Tensor(repeating: isZero ? 0 : 1, shape: shape)
+        case 2 where name.hasSuffix("router.weight"): return Tensor(repeating: 0, shape: shape)
+        case 2 where name.contains("embed"): return normal(shape, deviation: 0.02)
+        case 2: return uniform(shape, bound: 1 / Float(shape[1]).squareRoot())
+        default:
+            let inputs = shape.dropFirst().reduce(1, *)
+            return normal(shape, deviation: (2 / Float(inputs)).squareRoot())
+        }
+    }
+
     private mutating func fill(_ shape: [Int], _ draw: (inout WeightInitializer) -> Float) -> Tensor {
         Tensor(shape: shape) { values in
             for index in values.indices { values[index] = draw(&self) }

@@ -10,6 +10,10 @@ public final class WeightReader {
         var mismatched: [String] = []
         var used: Set<String> = []
         var parameters: [Parameter] = []
+        var statistics: [String: RunningStatistics] = [:]
+        /// Draws what does not exist, where weights are made.
+        var initializer: WeightInitializer?
+        var drawn: [String: Tensor] = [:]
     }
 
     private let tensors: [String: Tensor]
@@ -26,6 +30,14 @@ public final class WeightReader {
         self.init(tensors, prefix: "", training: isTrained, findings: Findings())
     }
 
+    /// A reader of weights that do not exist yet: every tensor that a layer asks for is drawn by its name and shape.
+    /// - Parameter known: tensors that are taken as they are.
+    public convenience init(drawing initializer: WeightInitializer, known: [String: Tensor] = [:]) {
+        let findings = Findings()
+        findings.initializer = initializer
+        self.init(known, prefix: "", training: { _ in false }, findings: findings)
+    }
+
     private init(
         _ tensors: [String: Tensor], prefix: String, training isTrained: @escaping (String) -> Bool, findings: Findings
     ) {
@@ -37,6 +49,10 @@ public final class WeightReader {
 
     /// The parameters handed out so far, in the order they were first asked for.
     public var parameters: [Parameter] { findings.parameters }
+    /// The running averages handed out so far, by the prefix of their `running_mean` and `running_var`.
+    public var statistics: [String: RunningStatistics] { findings.statistics }
+    /// The tensors that were drawn so far, by name.
+    public var drawn: [String: Tensor] { findings.drawn }
 
     /// A reader of the tensors whose names go on after `name` and a dot.
     public func scoped(_ name: String) -> WeightReader {
@@ -51,12 +67,24 @@ public final class WeightReader {
     /// - Parameter shape: what the model needs; the extents must agree.
     public func matrix(_ name: String, _ shape: [Int]) -> Tensor { tensor(name, shape, mayTrain: true) }
 
-    /// A vector widened to float32 that is never trained: an average kept beside the weights.
-    public func buffer(_ name: String, _ count: Int) -> Tensor { tensor(name, [count], mayTrain: false).widened }
+    /// `running_mean` and `running_var`, `[channels]` each, which are not trained but averaged while others are.
+    /// - Parameter momentum: share of a batch in the averages.
+    func runningStatistics(channels: Int, momentum: Float) -> RunningStatistics {
+        let statistics = RunningStatistics(
+            mean: tensor("running_mean", [channels], mayTrain: false).widened.floats,
+            variance: tensor("running_var", [channels], mayTrain: false).widened.floats, momentum: momentum)
+        findings.statistics[prefix] = statistics
+        return statistics
+    }
 
     private func tensor(_ name: String, _ shape: [Int], mayTrain: Bool) -> Tensor {
         let full = prefix + name
         guard let tensor = tensors[full] else {
+            if let known = findings.drawn[full], known.shape == shape { return known }
+            if let drawn = findings.initializer?.weight(named: full, shape) {
+                findings.drawn[full] = drawn
+                return drawn
+            }
             findings.missing.append(full)
             return standIn(shape)
         }

@@ -131,6 +131,11 @@ extension LLaVAModel.Vision {
             throw LLaVAError.unsupported(
                 key: "mm_vision_select_feature", value: config.mmVisionSelectFeature, supported: "patch or cls_patch")
         }
+        guard selection == .patch || tower.config.hasClassToken else {
+            throw LLaVAError.unsupported(
+                key: "mm_vision_select_feature", value: config.mmVisionSelectFeature,
+                supported: "patch for a tower without a class token")
+        }
         featureSelection = selection
         imageProcessor = files.processor
         imageProcessing = try ImageProcessing(

@@ -87,7 +87,8 @@ public struct LLaVAModel: Sendable {
         try vision.check(image)
         trace?.record("pixel_values", image.pixelValues)
         let state = vision.tower.hiddenState(image.pixelValues, at: vision.hiddenStateIndex, trace: trace)
-        let features = vision.featureSelection(state)  // [views, N, D]
+        let features = vision.featureSelection(
+            state, hasClassToken: vision.tower.config.hasClassToken)  // [views, N, D]
         trace?.record("vision.features", features)
         return Features(tensor: features, image: image)
     }

@@ -11,12 +11,12 @@ public struct MultimodalProjector: Sendable {
     /// - Parameter weights: scoped to the projector, `model.mm_projector` in a checkpoint.
     /// - Throws: `LLaVAError.unsupported` for a type that is not known.
     public init(_ weights: WeightReader, type: String, featureSize: Int, tokenSize: Int) throws {
+        guard let depth = Self.layerCount(ofType: type) else {
+            throw LLaVAError.unsupported(key: "mm_projector_type", value: type, supported: "linear or mlpNx_gelu")
+        }
         if type == "linear" {
             layers = [Linear(weights, inputs: featureSize, outputs: tokenSize, hasBias: true)]
             return
-        }
-        guard let depth = Self.depth(ofMLP: type) else {
-            throw LLaVAError.unsupported(key: "mm_projector_type", value: type, supported: "linear or mlpNx_gelu")
         }
         // Linear layers at even indices of a sequence, activations between them.
         layers = (0..<depth).map {
@@ -26,7 +26,9 @@ public struct MultimodalProjector: Sendable {
         }
     }
 
-    private static func depth(ofMLP type: String) -> Int? {
+    /// The linear layers of a projector, or nil for a type that is not known.
+    static func layerCount(ofType type: String) -> Int? {
+        if type == "linear" { return 1 }
         guard type.hasPrefix("mlp"), type.hasSuffix("x_gelu") else { return nil }
         let depth = Int(type.dropFirst(3).dropLast(6))
         return depth.flatMap { (1...8).contains($0) ? $0 : nil }

@@ -26,7 +26,7 @@ struct VisionTowerFiles {
         let isInside = checkpoint.tensors.keys.contains { $0.hasPrefix(Self.checkpointPrefix + ".") }
         let family: Family
         if let place, place.holdsWeights {
-            family = try Family(separate: place)
+            family = try Family(separate: place) { _ in false }
         } else if isInside {
             family = .clip(
                 try Self.shape(of: checkpoint, in: place),
@@ -35,23 +35,38 @@ struct VisionTowerFiles {
         } else {
             throw LLaVAError.missingVisionTower(name: name, checkpoint: checkpoint.path)
         }
-        let processorFile = [place?.directory, checkpoint.path].compactMap {
-            $0.map { $0 + "/preprocessor_config.json" }
-        }
-        .first { FileManager.default.fileExists(atPath: $0) }
-        processor =
-            try processorFile.map { path in
-                try CLIPImageProcessor(configuration: Array(Self.contents(of: path)), file: path)
+        processor = try Self.processor(of: family, in: [place?.directory, checkpoint.path].compactMap(\.self))
+        tower = try family.tower()
+    }
+
+    /// The tower that lies in a place of its own, to be trained.
+    /// - Parameter isTrained: the names of the weights that become parameters.
+    /// - Returns: the tower, and the reader that knows its parameters and running averages.
+    static func trained(
+        at path: String, training isTrained: @escaping (String) -> Bool
+    ) throws -> (tower: VisionTransformer, processor: CLIPImageProcessor, reader: WeightReader) {
+        let place = try Place(path)
+        let family = try Family(separate: place, training: isTrained)
+        return (try family.tower(), try processor(of: family, in: [place.directory]), family.reader)
+    }
+
+    /// The preprocessing that a file in one of the directories describes, or else the family's own.
+    private static func processor(of family: Family, in directories: [String]) throws -> CLIPImageProcessor {
+        let file = directories.map { $0 + "/preprocessor_config.json" }
+            .first { FileManager.default.fileExists(atPath: $0) }
+        let processor =
+            try file.map { path in
+                try CLIPImageProcessor(configuration: Array(contents(of: path)), file: path)
             } ?? family.standardProcessor
         let crop = processor.cropSize
         guard processor.doCenterCrop, family.takes(crop) else {
             throw LLaVAError.malformed(
-                path: processorFile ?? family.source,
+                path: file ?? family.source,
                 reason: processor.doCenterCrop
                     ? "images are cropped to \(crop), but the tower takes \(family.inputs)"
                     : "images are not cropped, but the tower takes \(family.inputs)")
         }
-        tower = try family.tower()
+        return processor
     }
 
     /// The shape of a CLIP tower whose weights are inside the checkpoint: by its own configuration or by its tensors.
@@ -124,9 +139,11 @@ private struct Place {
 private enum Family {
     case clip(VisionTransformerConfig, WeightReader, source: String)
     case dinov2(Dinov2Config, WeightReader, source: String)
+    case hybrid(HybridVisionConfig, WeightReader, source: String)
 
     /// The tower that lies in a place of its own.
-    init(separate place: Place) throws {
+    /// - Parameter isTrained: the weights that become parameters.
+    init(separate place: Place, training isTrained: @escaping (String) -> Bool) throws {
         let checkpoint = try CheckpointDirectory(path: place.path)
         if let file = checkpoint.files.first, file.format == .onnx {
             let path = checkpoint.path
@@ -138,19 +155,31 @@ private enum Family {
         case .clip, .clipVision:
             self = .clip(
                 try checkpoint.decodeConfig(CLIPVisionConfig.self).transformer,
-                WeightReader(checkpoint.tensors).scoped("vision_model"), source: place.path)
+                WeightReader(checkpoint.tensors, training: isTrained).scoped("vision_model"), source: place.path)
         case .dinov2Vision:
             self = .dinov2(
-                try checkpoint.decodeConfig(Dinov2Config.self), WeightReader(checkpoint.tensors), source: place.path)
+                try checkpoint.decodeConfig(Dinov2Config.self),
+                WeightReader(checkpoint.tensors, training: isTrained), source: place.path)
+        case .hybridVision:
+            self = .hybrid(
+                try checkpoint.decodeConfig(HybridVisionConfig.self),
+                WeightReader(checkpoint.tensors, training: isTrained), source: place.path)
         default:
             throw LLaVAError.malformed(
-                path: place.path, reason: "holds \(checkpoint.layout), expected a CLIP or DINOv2 vision tower")
+                path: place.path, reason: "holds \(checkpoint.layout), expected a CLIP, DINOv2 or hybrid vision tower")
+        }
+    }
+
+    /// What hands out the weights.
+    var reader: WeightReader {
+        switch self {
+        case .clip(_, let weights, _), .dinov2(_, let weights, _), .hybrid(_, let weights, _): weights
         }
     }
 
     var source: String {
         switch self {
-        case .clip(_, _, let source), .dinov2(_, _, let source): source
+        case .clip(_, _, let source), .dinov2(_, _, let source), .hybrid(_, _, let source): source
         }
     }
 
@@ -166,6 +195,10 @@ private enum Family {
             try weights.require(config.anchors, source: source)
             tower = VisionTransformer(dinov2: config, weights)
             try weights.finish(source: source)
+        case .hybrid(let config, let weights, let source):
+            try weights.require(config.anchors, source: source)
+            tower = VisionTransformer(hybrid: config, weights)
+            try weights.finish(source: source)
         }
         return tower
     }
@@ -173,11 +206,8 @@ private enum Family {
     /// The preprocessing that the family was trained with.
     var standardProcessor: CLIPImageProcessor {
         switch self {
-        case .clip(let config, _, _):
-            var processor = CLIPImageProcessor()
-            processor.size = .shortestEdge(config.imageSize)
-            processor.cropSize = ImageSize(width: config.imageSize, height: config.imageSize)
-            return processor
+        case .clip(let config, _, _): return .clip(side: config.imageSize)
+        case .hybrid(let config, _, _): return .clip(side: config.transformer.imageSize)
         case .dinov2:
             return .dinov2
         }
@@ -188,6 +218,8 @@ private enum Family {
     func takes(_ size: ImageSize) -> Bool {
         switch self {
         case .clip(let config, _, _): size == ImageSize(width: config.imageSize, height: config.imageSize)
+        case .hybrid(let config, _, _):
+            size == ImageSize(width: config.transformer.imageSize, height: config.transformer.imageSize)
         case .dinov2(let config, _, _): size.width == size.height && size.width >= config.transformer.patchSize
         }
     }
@@ -196,6 +228,7 @@ private enum Family {
     var inputs: String {
         switch self {
         case .clip(let config, _, _): "\(config.imageSize) x \(config.imageSize)"
+        case .hybrid(let config, _, _): "\(config.transformer.imageSize) x \(config.transformer.imageSize)"
         case .dinov2(let config, _, _): "squares of at least \(config.transformer.patchSize) pixels"
         }
     }

@@ -55,8 +55,11 @@ final class ExampleSource {
 
 extension Recipe.DataSource {
     /// The data set that the source names.
-    /// - Parameter directory: what relative paths begin at.
-    func dataset(relativeTo directory: URL, side: Int) throws -> any TrainingDataset {
+    /// - Parameters:
+    ///   - directory: what relative paths begin at.
+    ///   - side: width and height of pictures that are drawn.
+    ///   - labelGrid: the grid of dense labels, if they are wanted.
+    func dataset(relativeTo directory: URL, side: Int, labelGrid: Int? = nil) throws -> any TrainingDataset {
         func required<Value>(_ value: Value?, _ key: String) throws -> Value {
             guard let value else {
                 throw RecipeError.invalid(
@@ -64,21 +67,21 @@ extension Recipe.DataSource {
             }
             return value
         }
-        func path(_ path: String) -> String {
-            path.hasPrefix("/") ? path : directory.appending(path: path).path
-        }
+        func path(_ path: String) -> String { Recipe.path(path, relativeTo: directory) }
         switch set {
         case "scenes":
             return ScenesDataset(
                 split: try required(split, "split"), count: try required(count, "count"), seed: seed ?? 0,
-                questionsPerScene: questions ?? 6, side: side)
+                questionsPerScene: questions ?? 6, side: side, labelGrid: labelGrid)
         case "fashion":
             return try FashionDataset(
                 directory: path(required(self.directory, "directory")), split: required(split, "split"),
-                count: required(count, "count"), seed: seed ?? 0, questionsPerScene: questions ?? 6, side: side)
+                count: required(count, "count"), seed: seed ?? 0, questionsPerScene: questions ?? 6, side: side,
+                labelGrid: labelGrid)
         case "easy-vqa":
             return try EasyVQADataset(
-                directory: path(required(self.directory, "directory")), split: required(split, "split"))
+                directory: path(required(self.directory, "directory")), split: required(split, "split"),
+                isLabelled: labelGrid != nil)
         default:
             let folder = self.directory.map { ImageFolder(path: path($0)) }
             return try QuestionFile(path: path(set), folder: folder)

@@ -8,8 +8,12 @@ import ModelFiles
 public struct Recipe: Sendable, Equatable, Codable {
     /// A line for a person.
     public var description: String?
-    /// Where training begins: a model's path, relative to the recipe.
+    /// What is learned; `answers` where the file does not say.
+    public var stage: Stage?
+    /// Where training begins: the path of a model, or of a tower for `dense_labels`, relative to the recipe.
     public var model: String
+    /// A vision tower in place of the model's own, relative to the recipe.
+    public var visionTower: String?
     /// What is learned from, each in its share of the examples.
     public var data: [DataSource]
     /// What is scored during training; never trained on.
@@ -37,6 +41,14 @@ public struct Recipe: Sendable, Equatable, Codable {
     public var evaluateEvery: Int?
     /// Start of every random choice.
     public var seed: UInt64
+
+    /// What a run learns.
+    public enum Stage: String, Sendable, Codable, CaseIterable {
+        /// To answer questions; the tower is frozen.
+        case answers
+        /// To tell what is seen in every cell of a picture: the tower alone.
+        case denseLabels = "dense_labels"
+    }
 
     /// A data set and its share.
     public struct DataSource: Sendable, Equatable, Codable {
@@ -163,6 +175,11 @@ extension Recipe {
         return peak * (floor + (1 - floor) * (1 + cos(.pi * share)) / 2)
     }
 
+    /// A path of the recipe, which may be relative to it.
+    static func path(_ path: String, relativeTo base: URL) -> String {
+        path.hasPrefix("/") ? path : base.appending(path: path).standardizedFileURL.path
+    }
+
     /// Whether a weight of this name is trained.
     public func trains(_ name: String) -> Bool { trainable.contains { Self.matches(name[...], $0[...]) } }
 
@@ -177,7 +194,7 @@ extension Recipe {
 
     /// All keys of a recipe by their path.
     private static let keys: Set<String> = [
-        "description", "model", "data", "validation", "trainable", "visual_tokens", "steps", "batch", "accumulate",
+        "description", "stage", "model", "vision_tower", "data", "validation", "trainable", "visual_tokens", "steps", "batch", "accumulate",
         "captions", "optimizer", "gradient_checkpointing", "checkpoint_every", "evaluate_every", "seed",
         "data.set", "data.split", "data.directory", "data.count", "data.weight", "data.seed", "data.questions",
         "optimizer.learning_rate", "optimizer.warmup_steps", "optimizer.final_rate_ratio", "optimizer.weight_decay",

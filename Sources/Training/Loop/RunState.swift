@@ -5,7 +5,7 @@ import Tensors
 
 /// A run as it was after a step: what is needed to go on to the same bytes as if it had never stopped.
 ///
-///     checkpoints/step-00000500/parameters.safetensors    values of what is trained, float32
+///     checkpoints/step-00000500/parameters.safetensors    values of what is trained, float32, and running averages
 ///                               optimizer.safetensors     the moving averages, NAME.first and NAME.second
 ///                               state.json                steps taken, examples drawn of each source
 ///
@@ -28,7 +28,7 @@ struct RunState: Codable {
     }
 
     /// Writes a checkpoint and removes all but the newest two.
-    func save(in run: URL, _ parameters: [Parameter], _ optimizer: AdamW) throws {
+    func save(in run: URL, _ learner: any Learner, _ optimizer: AdamW) throws {
         let manager = FileManager.default
         let digits = String(step)
         let name = Self.prefix + String(repeating: "0", count: max(0, 8 - digits.count)) + digits
@@ -38,7 +38,7 @@ struct RunState: Codable {
         try manager.createDirectory(at: draft, withIntermediateDirectories: true)
         do {
             try SafetensorsWriter.write(
-                Dictionary(uniqueKeysWithValues: parameters.map { ($0.name, $0.tensor.untracked) }),
+                TrainedModel.tensors(learner.parameters, learner.statistics),
                 to: draft.appending(path: "parameters.safetensors").path)
             var moments: [String: Tensor] = [:]
             for (name, moment) in optimizer.moments {
@@ -60,7 +60,8 @@ struct RunState: Codable {
 
     /// Reads a checkpoint into the parameters and the optimiser.
     /// - Throws: `CheckpointError` for a file that is damaged or of another model.
-    static func load(_ directory: URL, _ parameters: [Parameter], _ optimizer: AdamW) throws -> RunState {
+    static func load(_ directory: URL, _ learner: any Learner, _ optimizer: AdamW) throws -> RunState {
+        let parameters = learner.parameters
         let state = try JSONFile.decode(RunState.self, from: directory.appending(path: "state.json").path)
         let path = directory.appending(path: "parameters.safetensors").path
         let values = try SafetensorsFile(path: path).tensors
@@ -71,6 +72,16 @@ struct RunState: Codable {
                     got: values[parameter.name].map { "\($0.shape)" } ?? "none")
             }
             parameter.load(value)
+        }
+        for (prefix, statistics) in learner.statistics {
+            guard let mean = values[prefix + "running_mean"], let variance = values[prefix + "running_var"],
+                mean.count == statistics.mean.count, variance.count == mean.count
+            else {
+                throw CheckpointError.unexpectedValue(
+                    file: path, key: prefix + "running_mean", expected: "\(statistics.mean.count) averages",
+                    got: "others or none")
+            }
+            statistics.load(mean: mean.floats, variance: variance.floats)
         }
         let moments = try SafetensorsFile(path: directory.appending(path: "optimizer.safetensors").path).tensors
         var own: [String: AdamW.Moments] = [:]

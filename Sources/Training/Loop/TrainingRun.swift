@@ -1,5 +1,5 @@
 public import Foundation
-public import LLaVAPipeline
+import LLaVAPipeline
 import LanguageDecoder
 import ModelFiles
 import NeuralNetwork
@@ -18,12 +18,8 @@ public final class TrainingRun {
     public let recipe: Recipe
     /// Where.
     public let directory: URL
-    /// The model, whose parameters change.
-    public let model: LLaVAModel
-    private let trainer: Trainer
+    private let learner: any Learner
     private let optimizer: AdamW
-    private let sources: [ExampleSource]
-    private let validation: [ExampleSource]
     private var stream: ExampleStream
     /// The examples of every step, where one batch is to be learned by heart.
     private var onlyBatch: [ExampleStream.Place]?
@@ -73,46 +69,30 @@ public final class TrainingRun {
         let base = URL(filePath: recipePath).deletingLastPathComponent()
         try Self.prepare(self.directory, Data(contentsOf: URL(filePath: recipePath)), resuming: resuming)
 
-        var options = LoadOptions()
-        options.trains = { recipe.trains($0) }
-        let modelPath = recipe.modelPath(relativeTo: base)
-        model = try LLaVAModel.load(from: modelPath, options: options)
-        guard !model.parameters.isEmpty else {
-            let names = try CheckpointDirectory(path: modelPath).tensors.keys.sorted()
-            throw RecipeError.nothingTrained(patterns: recipe.trainable, examples: Array(names.prefix(3)))
-        }
-        if let budget = recipe.visualTokens, case .fixed(let number) = budget { _ = try model.budget(number) }
-        var trainer = Trainer(model)
-        trainer.isCheckpointing = recipe.gradientCheckpointing ?? false
-        self.trainer = trainer
+        learner =
+            switch recipe.stage ?? .answers {
+            case .answers: try AnswerLearner(recipe, relativeTo: base, cacheBytes: cacheBytes)
+            case .denseLabels: try TowerLearner(recipe, relativeTo: base)
+            }
 
         let settings = recipe.optimizer
         let decay = Float(settings.weightDecay ?? 0)
         optimizer = AdamW(
             [
-                AdamW.Group(model.parameters.filter { $0.tensor.rank > 1 }, weightDecay: decay),
-                AdamW.Group(model.parameters.filter { $0.tensor.rank <= 1 }),
+                AdamW.Group(learner.parameters.filter { $0.tensor.rank > 1 }, weightDecay: decay),
+                AdamW.Group(learner.parameters.filter { $0.tensor.rank <= 1 }),
             ], beta1: Float(settings.beta1 ?? 0.9), beta2: Float(settings.beta2 ?? 0.999))
 
-        let assistant = try Assistant(model)
-        let side = assistant.pictureSide
-        func opened(_ source: Recipe.DataSource) throws -> ExampleSource {
-            try ExampleSource(
-                source.dataset(relativeTo: base, side: side), assistant, captions: recipe.captions ?? false,
-                limit: cacheBytes / (recipe.data.count + (recipe.validation ?? []).count))
-        }
-        sources = try recipe.data.map(opened)
-        validation = try (recipe.validation ?? []).map(opened)
         stream = ExampleStream(
-            counts: sources.map(\.dataset.count), weights: recipe.data.map { $0.weight ?? 1 }, seed: recipe.seed)
+            counts: learner.exampleCounts, weights: recipe.data.map { $0.weight ?? 1 }, seed: recipe.seed)
         if resuming {
             guard let checkpoint = RunState.newest(in: self.directory) else {
                 throw RecipeError.nothingToResume(path: directory)
             }
-            let state = try RunState.load(checkpoint, model.parameters, optimizer)
+            let state = try RunState.load(checkpoint, learner, optimizer)
             step = state.step
             stream = ExampleStream(
-                counts: sources.map(\.dataset.count), weights: recipe.data.map { $0.weight ?? 1 }, seed: recipe.seed,
+                counts: learner.exampleCounts, weights: recipe.data.map { $0.weight ?? 1 }, seed: recipe.seed,
                 drawn: state.drawn)
         }
     }
@@ -125,7 +105,11 @@ public final class TrainingRun {
     ) throws -> [(name: String, report: DataCheck.Report)] {
         let recipe = try Recipe(contentsOf: path)
         let base = URL(filePath: path).deletingLastPathComponent()
-        let assistant = try Assistant(LLaVAModel.load(from: recipe.modelPath(relativeTo: base)))
+        guard recipe.stage ?? .answers == .answers else {
+            throw RecipeError.invalid(
+                file: path, key: "stage", expected: "answers, whose labels can be checked", got: "dense_labels")
+        }
+        let assistant = try Assistant(LLaVAModel.load(from: Recipe.path(recipe.model, relativeTo: base)))
         let check = DataCheck(
             template: assistant.template.template, tokenizer: assistant.tokenizer,
             maximumLength: assistant.model.config.llama.maxPositionEmbeddings,
@@ -169,7 +153,7 @@ public final class TrainingRun {
             var progress = try takeStep()
             if let every = recipe.evaluateEvery, step.isMultiple(of: every) || step == recipe.steps {
                 progress.accuracy = try evaluate()
-            } else if recipe.evaluateEvery == nil, step == recipe.steps, !validation.isEmpty {
+            } else if recipe.evaluateEvery == nil, step == recipe.steps, recipe.validation?.isEmpty == false {
                 progress.accuracy = try evaluate()
             }
             progress.seconds = (clock.now - start).milliseconds / 1000
@@ -177,7 +161,7 @@ public final class TrainingRun {
             report(progress)
             if step.isMultiple(of: recipe.checkpointEvery) || step == recipe.steps { try save() }
         }
-        try TrainedModel.write(model, to: directory.appending(path: "model"))
+        try learner.write(to: directory.appending(path: "model"))
         return true
     }
 
@@ -190,22 +174,16 @@ public final class TrainingRun {
             seconds: 0)
         var origins: [String] = []
         for _ in 0..<parts {
-            if let maximum = model.maximumVisualTokens {
+            if let maximum = learner.maximumVisualTokens {
                 progress.visualTokens = (recipe.visualTokens ?? .firstStage).draw(maximum: maximum, &random)
             }
             let places = onlyBatch ?? stream.next(recipe.batch, &random)
             if learnsOneBatch { onlyBatch = places }
-            origins += places.map { "\(sources[$0.source].dataset.name) \($0.index)" }
-            let items = try places.map { try sources[$0.source].item(at: $0.index) }
-            // Examples with and without an image cannot be packed together.
-            for group in [items.filter { $0.features != nil }, items.filter { $0.features == nil }] where !group.isEmpty
-            {
-                let share = Double(group.count) / Double(items.count * parts)
-                let outcome = try trainer.learn(group, visualTokens: progress.visualTokens, weight: share)
-                progress.loss += outcome.loss * share
-                progress.tokens += outcome.tokens
-                progress.supervisedTokens += outcome.supervisedTokens
-            }
+            origins += places.map(learner.origin)
+            let outcome = try learner.learn(places, visualTokens: progress.visualTokens, weight: 1 / Double(parts))
+            progress.loss += outcome.loss / Double(parts)
+            progress.tokens += outcome.tokens
+            progress.supervisedTokens += outcome.supervisedTokens
         }
         progress.gradientNorm = optimizer.gradientNorm
         guard progress.loss.isFinite, progress.gradientNorm.isFinite else {
@@ -218,42 +196,15 @@ public final class TrainingRun {
         return progress
     }
 
-    /// Share of right answers of all budgets at their largest, by data set and kind of question.
-    public func evaluate() throws -> [String: Double] {
-        var counts: [String: (right: Int, all: Int)] = [:]
-        for source in validation {
-            for start in stride(from: 0, to: source.dataset.count, by: recipe.batch) {
-                let items = try (start..<min(source.dataset.count, start + recipe.batch)).map {
-                    try source.item(at: $0)
-                }
-                for group in [items.filter { $0.features != nil }, items.filter { $0.features == nil }]
-                where !group.isEmpty {
-                    for (type, isRight) in try trainer.answersRightly(group, visualTokens: model.maximumVisualTokens) {
-                        for key in [source.dataset.name, "\(source.dataset.name)/\(type)"] {
-                            counts[key, default: (0, 0)].all += 1
-                            counts[key, default: (0, 0)].right += isRight ? 1 : 0
-                        }
-                    }
-                }
-            }
-        }
-        return counts.mapValues { Double($0.right) / Double($0.all) }
-    }
+    /// Shares of right answers on the validation data at the largest budget, by data set and kind of question or label.
+    public func evaluate() throws -> [String: Double] { try learner.evaluate(batch: recipe.batch) }
+
+    /// Number of weights that are trained.
+    public var trainedWeights: Int { learner.parameters.reduce(0) { $0 + $1.count } }
 
     private func save() throws {
-        try RunState(step: step, drawn: stream.drawn).save(in: directory, model.parameters, optimizer)
+        try RunState(step: step, drawn: stream.drawn).save(in: directory, learner, optimizer)
     }
-}
-
-extension Recipe {
-    fileprivate func modelPath(relativeTo base: URL) -> String {
-        model.hasPrefix("/") ? model : base.appending(path: model).path
-    }
-}
-
-extension Assistant {
-    /// Width and height of pictures that are drawn for the model.
-    fileprivate var pictureSide: Int { model.vision?.imageProcessor.cropSize.width ?? 128 }
 }
 
 /// The logs of a run: a JSON object a line, and what TensorBoard reads.

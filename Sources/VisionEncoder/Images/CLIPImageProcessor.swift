@@ -33,6 +33,14 @@ public struct CLIPImageProcessor: Sendable, Equatable {
     /// CLIP's own steps at 224 pixels.
     public init() {}
 
+    /// CLIP's own steps at another size.
+    public static func clip(side: Int) -> CLIPImageProcessor {
+        var processor = CLIPImageProcessor()
+        processor.size = .shortestEdge(side)
+        processor.cropSize = ImageSize(width: side, height: side)
+        return processor
+    }
+
     /// DINOv2's own steps at 224 pixels: the shorter side to 256, ImageNet's statistics.
     ///
     /// Source: `preprocessor_config.json` of facebook/dinov2-small, whose type is `BitImageProcessor`.
@@ -86,9 +94,11 @@ extension CLIPImageProcessor {
 
     /// The picture as the tower takes it: float32 [3, height, width].
     /// - Throws: `ImageError.intermediateTooLarge`, see `cropped`.
-    public func pixelValues(of image: RGBImage) throws -> Tensor {
-        values(ofCropped: [try cropped(image)])[0]
-    }
+    public func pixelValues(of image: RGBImage) throws -> Tensor { try pixelValues(of: [image])[0] }
+
+    /// Several pictures as the tower takes them: float32 [pictures, 3, height, width].
+    /// - Throws: `ImageError.intermediateTooLarge`, see `cropped`.
+    public func pixelValues(of images: [RGBImage]) throws -> Tensor { values(ofCropped: try images.map(cropped)) }
 
     /// Pictures of one size, already resized and cropped: float32 [pictures, 3, height, width].
     func values(ofCropped images: [RGBImage]) -> Tensor {

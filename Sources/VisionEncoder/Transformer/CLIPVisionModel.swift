@@ -101,7 +101,8 @@ extension VisionTransformerConfig {
 }
 
 extension VisionTransformerBlock {
-    fileprivate init(clip config: VisionTransformerConfig, _ weights: WeightReader) {
+    /// Reads a block under CLIP's names.
+    init(clip config: VisionTransformerConfig, _ weights: WeightReader) {
         let size = config.hiddenSize
         func linear(_ name: String, _ inputs: Int, _ outputs: Int) -> Linear {
             Linear(weights.scoped(name), inputs: inputs, outputs: outputs, hasBias: true)

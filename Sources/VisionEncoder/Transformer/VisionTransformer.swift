@@ -24,13 +24,11 @@ public struct VisionTransformer: Sendable {
     ///   - pixelValues: normalised images `[B, 3, H, W]`; of any size; positions are interpolated where it is not the tower's own.
     ///   - index: in 0...L, see `VisionTransformerConfig.hiddenStateIndex`.
     ///   - trace: receives `vision.hidden.I` `[B, N + 1, D]` for I in 0...L.
-    /// - Returns: `[B, N + 1, D]`.
+    /// - Returns: `[B, N + 1, D]`, or `[B, N, D]` for a tower without a class token.
     public func hiddenState(_ pixelValues: Tensor, at index: Int, trace: Trace? = nil) -> Tensor {
         precondition((0...blocks.count).contains(index), "hidden state \(index) of \(blocks.count) blocks")
-        let images = pixelValues.shape[0]
-        let embedded = Tensor.concatenatingRows((0..<images).map { embeddings(pixelValues[$0]) })
-        var h = embedded.reshaped(to: [images, embedded.rows / images, embedded.columns])
-        if let preNorm { h = preNorm(h) }  // [B, N + 1, D]
+        var h = embeddings(pixelValues)  // [B, N (+ 1), D]
+        if let preNorm { h = preNorm(h) }
         var selected = h
         trace?.record("vision.hidden.0", h)
         for (layer, block) in blocks.enumerated().prefix(trace == nil ? index : blocks.count) {
@@ -80,6 +78,16 @@ public struct VisionAttention: Sendable {
     /// `[B, N, D]` -> `[B, N, D]`.
     func callAsFunction(_ x: Tensor) -> Tensor {
         let (q, k, v) = (qProj(x), kProj(x), vProj(x))
+        if isTracking(q, k, v) {
+            // One step of the way back for the whole batch instead of one for every image.
+            let (images, tokens, size) = (x.shape[0], x.shape[1], x.shape[2])
+            func flat(_ x: Tensor) -> Tensor { x.reshaped(to: [images * tokens, size]) }
+            let own = (0..<images * tokens).map { $0 / tokens * tokens..<($0 / tokens + 1) * tokens }
+            let y = attention(
+                queries: flat(q), keys: flat(k), values: flat(v), heads: numAttentionHeads,
+                keyValueHeads: numAttentionHeads, mask: .ranges(own))
+            return outProj(y.reshaped(to: x.shape))
+        }
         let images = (0..<x.shape[0]).map { image in
             attention(
                 queries: q[image], keys: k[image], values: v[image], heads: numAttentionHeads,

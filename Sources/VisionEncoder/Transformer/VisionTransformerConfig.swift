@@ -21,6 +21,8 @@ public struct VisionTransformerConfig: Sendable, Equatable {
     public var layerNormEps: Float
     /// Activation of the perceptron.
     public var hiddenAct: Activation
+    /// Whether a class token stands in front of the patches.
+    public var hasClassToken = true
 
     /// Patches along one side.
     public var gridSize: Int { imageSize / patchSize }
@@ -82,11 +84,12 @@ public enum FeatureSelection: String, Sendable {
     /// The class token, then the patches.
     case classAndPatch = "cls_patch"
 
-    /// The features of hidden states `[B, N + 1, D]` with a class token in front: `[B, N, D]` or all of them.
-    public func callAsFunction(_ hiddenStates: Tensor) -> Tensor {
+    /// The features of hidden states `[B, N (+ 1), D]`: `[B, N, D]` or all of them.
+    public func callAsFunction(_ hiddenStates: Tensor, hasClassToken: Bool = true) -> Tensor {
         switch self {
         case .classAndPatch: return hiddenStates
         case .patch:
+            guard hasClassToken else { return hiddenStates }
             let (images, tokens, size) = (hiddenStates.shape[0], hiddenStates.shape[1], hiddenStates.shape[2])
             return Tensor.concatenatingRows((0..<images).map { hiddenStates[$0][1..<tokens] })
                 .reshaped(to: [images, tokens - 1, size])

@@ -58,7 +58,7 @@ struct TrainCommand: ParsableCommand {
         try context.run {
             let run = try TrainingRun(
                 recipe: recipe, directory: out, resuming: resume, overfitting: overfitOneBatch)
-            Terminal.note("training \(run.model.parameters.reduce(0) { $0 + $1.count }) weights of \(run.model.path)")
+            Terminal.note("training \(run.trainedWeights) weights of \(run.recipe.model)")
             if resume { Terminal.note("resuming after step \(run.step) of \(run.recipe.steps)") }
             let interrupt = Interrupt()
             interrupt.arm()

@@ -8,17 +8,21 @@ import ModelFiles
 public struct EasyVQADataset: TrainingDataset {
     /// The split.
     public let split: DataSplit
+    /// Whether examples carry labels of the whole picture.
+    public let isLabelled: Bool
     private let images: String
     private let items: [(number: Int, turns: [QuestionAnswer])]
 
-    /// The pictures of a split, each with all its questions.
+    /// The pictures of a split, each with all its questions, and perhaps labels of shape and colour, as far as an answer
+    /// tells them.
     ///
     /// - Throws: `DataError`; `.noSuchSplit` for the held-out split.
-    public init(directory: String, split: DataSplit) throws {
+    public init(directory: String, split: DataSplit, isLabelled: Bool = false) throws {
         guard split != .heldOut else {
             throw DataError.noSuchSplit(dataset: "easy-vqa", split: split, available: [.train, .validation, .test])
         }
         self.split = split
+        self.isLabelled = isLabelled
         let root = URL(filePath: directory).appending(path: split == .test ? "test" : "train")
         images = root.appending(path: "images").path
         let records = try RecordIndex(path: root.appending(path: "questions.json").path)
@@ -51,14 +55,28 @@ public struct EasyVQADataset: TrainingDataset {
     public func example(at index: Int) throws -> TrainingExample {
         let (number, turns) = items[index]
         return TrainingExample(
-            image: .file("\(images)/\(number).png"), turns: turns, origin: "easy-vqa picture \(number)")
+            image: .file("\(images)/\(number).png"), turns: turns, labels: isLabelled ? Self.labels(of: turns) : nil,
+            origin: "easy-vqa picture \(number)")
+    }
+
+    private static let shapes = ["circle", "rectangle", "triangle"]
+    private static let colors = ["black", "blue", "brown", "gray", "green", "red", "teal", "yellow"]
+
+    /// One label for the whole picture, ignored where no question asks for it.
+    static func labels(of turns: [QuestionAnswer]) -> DenseLabels {
+        func field(_ name: String, _ classes: [String]) -> DenseLabels.Field {
+            let known = turns.lazy.compactMap { classes.firstIndex(of: $0.answer) }.first
+            return .init(
+                name: name, classes: ["background"] + classes, values: [known.map { UInt8($0 + 1) } ?? DenseLabels.ignored])
+        }
+        return DenseLabels(grid: 1, fields: [field("shape", shapes), field("colour", colors)])
     }
 
     /// What a question is about, by its answer: the data set does not say.
     static func type(of answer: String) -> String {
         switch answer {
         case "yes", "no": "yes-no"
-        case "circle", "rectangle", "triangle": "shape"
+        case _ where shapes.contains(answer): "shape"
         default: "colour"
         }
     }

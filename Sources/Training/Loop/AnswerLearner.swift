@@ -1,0 +1,97 @@
+import Foundation
+import LLaVAPipeline
+import ModelFiles
+import NeuralNetwork
+import Tensors
+import VisionEncoder
+
+/// A whole model that learns to answer questions about pictures, its tower frozen.
+final class AnswerLearner: Learner {
+    let model: LLaVAModel
+    private let trainer: Trainer
+    private let sources: [ExampleSource]
+    private let validation: [ExampleSource]
+    private let towerPath: String?
+
+    /// - Parameters:
+    ///   - base: what the recipe's relative paths begin at.
+    ///   - cacheBytes: how much memory features of images may take.
+    init(_ recipe: Recipe, relativeTo base: URL, cacheBytes: Int) throws {
+        var options = LoadOptions()
+        options.trains = { recipe.trains($0) }
+        towerPath = recipe.visionTower.map { Recipe.path($0, relativeTo: base) }
+        options.visionTower = towerPath
+        let modelPath = Recipe.path(recipe.model, relativeTo: base)
+        model = try LLaVAModel.load(from: modelPath, options: options)
+        guard !model.parameters.isEmpty else {
+            let names = try CheckpointDirectory(path: modelPath).tensors.keys.sorted()
+            throw RecipeError.nothingTrained(patterns: recipe.trainable, examples: Array(names.prefix(3)))
+        }
+        if let budget = recipe.visualTokens, case .fixed(let number) = budget { _ = try model.budget(number) }
+        var trainer = Trainer(model)
+        trainer.isCheckpointing = recipe.gradientCheckpointing ?? false
+        self.trainer = trainer
+
+        let assistant = try Assistant(model)
+        let side = assistant.pictureSide
+        func opened(_ source: Recipe.DataSource) throws -> ExampleSource {
+            try ExampleSource(
+                source.dataset(relativeTo: base, side: side), assistant, captions: recipe.captions ?? false,
+                limit: cacheBytes / (recipe.data.count + (recipe.validation ?? []).count))
+        }
+        sources = try recipe.data.map(opened)
+        validation = try (recipe.validation ?? []).map(opened)
+    }
+
+    var parameters: [Parameter] { model.parameters }
+    var statistics: [String: RunningStatistics] { [:] }
+    var exampleCounts: [Int] { sources.map(\.dataset.count) }
+    var maximumVisualTokens: Int? { model.maximumVisualTokens }
+
+    func origin(of place: ExampleStream.Place) -> String { "\(sources[place.source].dataset.name) \(place.index)" }
+
+    func learn(_ places: [ExampleStream.Place], visualTokens: Int?, weight: Double) throws -> Trainer.Outcome {
+        var whole = Trainer.Outcome(loss: 0, supervisedTokens: 0, tokens: 0)
+        let items = try places.map { try sources[$0.source].item(at: $0.index) }
+        for group in Self.groups(items) {
+            let share = Double(group.count) / Double(items.count)
+            let outcome = try trainer.learn(group, visualTokens: visualTokens, weight: weight * share)
+            whole.loss += outcome.loss * share
+            whole.tokens += outcome.tokens
+            whole.supervisedTokens += outcome.supervisedTokens
+        }
+        return whole
+    }
+
+    /// Examples with and without an image cannot be packed together.
+    private static func groups(_ items: [Trainer.Item]) -> [[Trainer.Item]] {
+        [items.filter { $0.features != nil }, items.filter { $0.features == nil }].filter { !$0.isEmpty }
+    }
+
+    func evaluate(batch: Int) throws -> [String: Double] {
+        var counts: [String: (right: Int, all: Int)] = [:]
+        for source in validation {
+            for start in stride(from: 0, to: source.dataset.count, by: batch) {
+                let items = try (start..<min(source.dataset.count, start + batch)).map { try source.item(at: $0) }
+                for group in Self.groups(items) {
+                    for (type, isRight) in try trainer.answersRightly(group, visualTokens: model.maximumVisualTokens) {
+                        for key in [source.dataset.name, "\(source.dataset.name)/\(type)"] {
+                            counts[key, default: (0, 0)].all += 1
+                            counts[key, default: (0, 0)].right += isRight ? 1 : 0
+                        }
+                    }
+                }
+            }
+        }
+        return counts.mapValues { Double($0.right) / Double($0.all) }
+    }
+
+    func write(to directory: URL) throws {
+        try TrainedModel.write(model, visionTower: towerPath, to: directory)
+    }
+}
+
+extension Assistant {
+    /// Width and height of pictures that are drawn for the model.
+    var pictureSide: Int { model.vision?.imageProcessor.cropSize.width ?? 128 }
+}
