@@ -10,10 +10,13 @@ extension QueryTransformer {
     ///   - maximumTokens: M, a square number.
     ///   - featureSize: width of the tower's features, D, a multiple of 4.
     ///   - tokenSize: width of the decoder, E.
+    ///   - keys: with keys of features and positions, which are a form of ours, attention starts local: keys and queries
+    ///     are projected alike, and query i stands at a place of its own, the first ones far from each other.
     ///
     /// Source: `Resampler.__init__` in MQT-LLaVA at 92c35d0.
     public static func freshWeights(
-        maximumTokens: Int, featureSize: Int, tokenSize: Int, _ initializer: inout WeightInitializer
+        maximumTokens: Int, featureSize: Int, tokenSize: Int, keys: KeySource = .positions,
+        _ initializer: inout WeightInitializer
     ) throws -> [String: Tensor] {
         let (size, side) = (featureSize, PatchGrid(squareOf: maximumTokens).height)
         var weights = [
@@ -29,6 +32,29 @@ extension QueryTransformer {
             weights[norm + ".weight"] = Tensor(repeating: 1, shape: [size])
             weights[norm + ".bias"] = Tensor(repeating: 0, shape: [size])
         }
+        if keys == .featuresAndPositions, let positions = weights["pos_embed"],
+            let projections = weights["attn.in_proj_weight"]
+        {
+            let places = (0..<maximumTokens).map { spreadPlace($0, side: side) }
+            // The position of row i is added to query i wherever it is used, so it is taken off here.
+            weights["query"] = positions.gatheredRows(places) + positions.scaled(by: -1)
+            let (queries, values) = (projections[0..<size], projections[2 * size..<3 * size])
+            weights["attn.in_proj_weight"] = Tensor.concatenatingRows([queries, queries, values])
+        }
         return weights
+    }
+
+    /// The cell of a square grid at which query `index` stands: rows and columns halve the distances left, in turn, so
+    /// that the first m places are spread over the whole grid for every m.
+    static func spreadPlace(_ index: Int, side: Int) -> Int {
+        var order = (0..<side * side).map { cell in
+            // Interleaved bits of row and column, the lowest first: a van der Corput order of the plane.
+            let (row, column) = (cell / side, cell % side)
+            var key = 0
+            for bit in 0..<16 { key = key << 2 | (row >> bit & 1) << 1 | (row >> bit & 1) ^ (column >> bit & 1) }
+            return (key: key, cell: cell)
+        }
+        order.sort { ($0.key, $0.cell) < ($1.key, $1.cell) }
+        return order[index].cell
     }
 }

@@ -23,9 +23,13 @@ public struct CheckpointConversion: Sendable {
     /// - Parameters:
     ///   - target: must not exist yet.
     ///   - type: of the matrices; nil keeps the source's, and turns blocks into float32 where the format has none.
+    ///   - overrides: values that replace those of config.json in a directory. Keys of a mixture of depths make one of a
+    ///     dense decoder, see `MixtureOfDepthsConversion`.
     /// - Throws: `CheckpointError`, `QuantizationError`, `LLaVAError` or `TokenizationError` if the source cannot be read,
     ///   has no place in the target's format, or if a file cannot be written.
-    public init(_ path: String, to target: String, as type: ElementType?) throws {
+    public init(
+        _ path: String, to target: String, as type: ElementType?, overrides: [(key: String, value: String)] = []
+    ) throws {
         guard !FileManager.default.fileExists(atPath: target) else {
             throw CheckpointError.unwritable(path: target, reason: "it exists already; name another")
         }
@@ -37,6 +41,11 @@ public struct CheckpointConversion: Sendable {
         }
         source = try CheckpointDirectory(path: path)
         let name = URL(filePath: target).lastPathComponent
+        let isFile = name.hasSuffix(".gguf") || name.hasSuffix(".safetensors")
+        guard overrides.isEmpty || !isFile && source.gguf == nil && source.files.first?.format != .onnx else {
+            throw LLaVAError.unusedOption(
+                path: target, reason: "values of config.json are replaced from one model's directory to another")
+        }
         if name.hasSuffix(".gguf") {
             try writeGGUF(target, type)
         } else if name.hasSuffix(".safetensors") {
@@ -47,7 +56,7 @@ public struct CheckpointConversion: Sendable {
             try conversion.write(to: target)
             files = ["config.json", "model.safetensors", "preprocessor_config.json"]
         } else {
-            try writeDirectory(URL(filePath: target), type)
+            try writeDirectory(URL(filePath: target), type, overrides)
         }
     }
 }
@@ -123,7 +132,9 @@ extension CheckpointConversion {
         files.append(URL(filePath: target).lastPathComponent)
     }
 
-    private mutating func writeDirectory(_ target: URL, _ type: ElementType?) throws {
+    private mutating func writeDirectory(
+        _ target: URL, _ type: ElementType?, _ overrides: [(key: String, value: String)]
+    ) throws {
         let manager = FileManager.default
         let draft = target.deletingLastPathComponent()
             .appending(path: ".\(target.lastPathComponent).\(UUID().uuidString).partial")
@@ -141,13 +152,19 @@ extension CheckpointConversion {
                     to: draft.appending(path: TokenizerFiles.vocabularyFile).path)
                 files += ["config.json", TokenizerFiles.vocabularyFile]
             } else {
-                try write(source.tensors, type, to: weights)
                 let directory = source.directory
                 let names = try manager.contentsOfDirectory(atPath: directory.path).sorted()
                 for name in names where Self.isCompanion(name) {
                     try manager.copyItem(at: directory.appending(path: name), to: draft.appending(path: name))
                     files.append(name)
                 }
+                var tensors = source.tensors
+                if !overrides.isEmpty {
+                    let config = try ConfigOverrides.apply(overrides, to: source.configData, path: source.path)
+                    tensors = try MixtureOfDepthsConversion.tensors(tensors, for: config, of: source)
+                    try config.write(to: draft.appending(path: "config.json"), options: .atomic)
+                }
+                try write(tensors, type, to: weights)
             }
             try manager.moveItem(at: draft, to: target)
         } catch {

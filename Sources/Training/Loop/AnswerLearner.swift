@@ -34,10 +34,11 @@ final class AnswerLearner: Learner {
 
         let assistant = try Assistant(model)
         let side = assistant.pictureSide
+        let memory = FeatureMemory(bytes: cacheBytes)
         func opened(_ source: Recipe.DataSource) throws -> ExampleSource {
             try ExampleSource(
                 source.dataset(relativeTo: base, side: side), assistant, captions: recipe.captions ?? false,
-                limit: cacheBytes / (recipe.data.count + (recipe.validation ?? []).count))
+                memory: memory)
         }
         sources = try recipe.data.map(opened)
         validation = try (recipe.validation ?? []).map(opened)

@@ -9,30 +9,24 @@ final class ExampleSource {
     let dataset: any TrainingDataset
     private let assistant: Assistant
     private let captions: Bool
-    private let limit: Int
+    private let memory: FeatureMemory
     private var known: [Int: Trainer.Item] = [:]
-    private var knownBytes = 0
 
-    /// - Parameter limit: bytes of features to keep.
-    init(_ dataset: any TrainingDataset, _ assistant: Assistant, captions: Bool, limit: Int) throws {
+    /// - Parameter memory: where features are kept as long as there is room.
+    init(_ dataset: any TrainingDataset, _ assistant: Assistant, captions: Bool, memory: FeatureMemory) throws {
         guard dataset.count > 0 else { throw DataError.empty(source: dataset.name) }
         self.dataset = dataset
         self.assistant = assistant
         self.captions = captions
-        self.limit = limit
+        self.memory = memory
     }
-
-    /// What a caption answers.
-    static let captionQuestion = "describe the picture."
 
     /// The example at an index: its features, and its questions as tokens.
     func item(at index: Int) throws -> Trainer.Item {
         if let item = known[index] { return item }
         let example = try dataset.example(at: index)
         var turns = example.turns
-        if captions, let caption = example.caption {
-            turns.append(QuestionAnswer(question: Self.captionQuestion, answer: caption, type: "caption"))
-        }
+        if captions, let caption = example.captionTurn { turns.append(caption) }
         let text = try TokenizedExample(
             turns, hasImage: example.image != nil, template: assistant.template.template, tokenizer: assistant.tokenizer
         )
@@ -44,12 +38,44 @@ final class ExampleSource {
             try example.image.map { try assistant.model.encode(assistant.model.process($0.decoded())).tensor[0] }
         }
         let item = Trainer.Item(features: features, text: text)
-        let bytes = features?.byteCount ?? 0
-        if knownBytes + bytes <= limit {
-            known[index] = item
-            knownBytes += bytes
-        }
+        if memory.takes(features?.byteCount ?? 0) { known[index] = item }
         return item
+    }
+}
+
+/// The room that the features of all data sets share.
+final class FeatureMemory {
+    private var left: Int
+
+    init(bytes: Int) { left = bytes }
+
+    /// Whether there is room for so many bytes, which is taken.
+    func takes(_ bytes: Int) -> Bool {
+        guard bytes <= left else { return false }
+        left -= bytes
+        return true
+    }
+}
+
+extension TrainingExample {
+    /// What a caption answers.
+    static let captionQuestion = "describe the picture."
+
+    /// The caption as a question and its answer.
+    var captionTurn: QuestionAnswer? {
+        caption.map { QuestionAnswer(question: Self.captionQuestion, answer: $0, type: "caption") }
+    }
+
+    /// The question for a caption, and the caption; nothing for an example without one.
+    public var captionTexts: [String] { captionTurn.map { [$0.question, $0.answer] } ?? [] }
+}
+
+extension Recipe {
+    /// The data sets that the recipe trains on.
+    /// - Parameter path: the recipe's own, which relative paths begin at.
+    public func trainingData(relativeTo path: String) throws -> [any TrainingDataset] {
+        let base = URL(filePath: path).deletingLastPathComponent()
+        return try data.map { try $0.dataset(relativeTo: base, side: 128) }
     }
 }
 

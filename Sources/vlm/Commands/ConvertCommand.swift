@@ -17,10 +17,17 @@ struct ConvertCommand: ParsableCommand {
               vlm convert vicuna-7b/ vicuna-7b.gguf --type q4_0
               vlm convert vit_s.onnx vit_s/                       # a DINOv2 tower as Hugging Face stores it
               vlm convert pytorch_model.bin model.safetensors
+              vlm convert dense/ routed/ --set mod_target_layers=shiftedcos_decay_0.85_0.15 \\
+                          --set mod_target_token_type=vision_all    # routers at zero, to be trained
             """)
 
     @Option(help: ArgumentHelp("Type of the matrices: f32, f16, q8_0 or q4_0.", valueName: "type"))
     var type: String?
+
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp("Replace a value of config.json, from directory to directory.", valueName: "key=value"))
+    var overrides: [String] = []
 
     @Argument(help: ArgumentHelp("A model's directory or a file of weights.", valueName: "source"))
     var source: String
@@ -33,6 +40,7 @@ struct ConvertCommand: ParsableCommand {
     }
 
     func validate() throws {
+        try ConfigOverride.validate(overrides)
         if let type, elementType == nil {
             let known = CheckpointConversion.types.map { $0.rawValue.lowercased() }.joined(separator: ", ")
             throw ValidationError("--type \(type): one of \(known)")
@@ -40,7 +48,8 @@ struct ConvertCommand: ParsableCommand {
     }
 
     func run() throws {
-        let conversion = try CheckpointConversion(source, to: target, as: elementType)
+        let conversion = try CheckpointConversion(
+            source, to: target, as: elementType, overrides: ConfigOverride.parse(overrides))
         Terminal.note("wrote \(target): \(conversion.files.joined(separator: ", "))")
         if let first = conversion.leftOut.first {
             Terminal.note("left out \(conversion.leftOut.count) tensors that have no place there, such as \(first)")

@@ -37,10 +37,17 @@ struct TrainCommand: ParsableCommand {
     @Flag(help: "Take the first step's examples in every step: the loss must come near 0.")
     var overfitOneBatch = false
 
+    @Option(
+        help: ArgumentHelp("Memory for features of pictures that have been seen, in gigabytes.", valueName: "GB"))
+    var featureMemory = 4
+
     @Flag(help: "Print one JSON object for every step, or for every data set with --check-data.")
     var json = false
 
     func validate() throws {
+        guard (0...1024).contains(featureMemory) else {
+            throw ValidationError("--feature-memory \(featureMemory): 0 to 1024 gigabytes")
+        }
         guard (out == nil) == checkData else {
             throw ValidationError(
                 checkData ? "--check-data writes nothing; leave --out out" : "--out DIR says where the run goes")
@@ -57,7 +64,7 @@ struct TrainCommand: ParsableCommand {
         context.memory = MemoryPool()
         try context.run {
             let run = try TrainingRun(
-                recipe: recipe, directory: out, resuming: resume, overfitting: overfitOneBatch)
+                recipe: recipe, directory: out, resuming: resume, overfitting: overfitOneBatch, cacheBytes: featureMemory << 30)
             Terminal.note("training \(run.trainedWeights) weights of \(run.recipe.model)")
             if resume { Terminal.note("resuming after step \(run.step) of \(run.recipe.steps)") }
             let interrupt = Interrupt()

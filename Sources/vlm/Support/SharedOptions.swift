@@ -48,7 +48,11 @@ struct ModelOptions: ParsableArguments {
     /// The model's directory, from the flag or the environment.
     func path() throws -> String {
         if let path = model ?? ProcessInfo.processInfo.environment["VLM_MODEL"], !path.isEmpty { return path }
-        throw UsageError.message("no model given; use --model DIR or set VLM_MODEL")
+        guard let demo = DemoModel.path else {
+            throw UsageError.message("no model given; use --model DIR or set VLM_MODEL")
+        }
+        Terminal.note("no model given; using the small demo model in \(demo)")
+        return demo
     }
 
     /// How to load it.

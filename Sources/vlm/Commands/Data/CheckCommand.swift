@@ -82,9 +82,22 @@ struct CheckCommand: ParsableCommand {
 /// `vlm data tokenizer`
 struct TokenizerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "tokenizer", abstract: "Make a small tokenizer from the questions and answers of a data set.")
+        commandName: "tokenizer",
+        abstract: "Make a small tokenizer from the questions, answers and captions of data sets.",
+        discussion: """
+            EXAMPLES
+              vlm data tokenizer my-data/train.jsonl --out tokenizer
+              vlm data tokenizer --recipe recipes/demo-model/answers.json --out tokenizer
+            """)
 
-    @OptionGroup var data: QuestionFileOptions
+    @Argument(help: ArgumentHelp("JSONL or JSON: questions with answers, or LLaVA conversations.", valueName: "file"))
+    var files: [String] = []
+
+    @Option(help: ArgumentHelp("A recipe whose training data is taken instead.", valueName: "file"))
+    var recipe: String?
+
+    @Option(help: ArgumentHelp("Of each data set, the most examples to read.", valueName: "n"))
+    var limit = 20_000
 
     @Option(name: .shortAndLong, help: ArgumentHelp("Directory to write into.", valueName: "dir"))
     var out: String
@@ -99,15 +112,20 @@ struct TokenizerCommand: ParsableCommand {
         guard (VocabularyTrainer.minimumSize...65_536).contains(size) else {
             throw ValidationError("--size is \(VocabularyTrainer.minimumSize) to 65536, got \(size)")
         }
+        guard limit > 0 else { throw ValidationError("--limit \(limit): at least one example") }
+        guard files.isEmpty == (recipe != nil) else {
+            throw ValidationError("name files of questions, or --recipe FILE, not both")
+        }
     }
 
     func run() throws {
-        let dataset = try data.open()
         var trainer = VocabularyTrainer(kind, size: size)
-        for index in 0..<dataset.count {
-            for turn in try dataset.example(at: index).turns {
+        for dataset in try datasets() {
+            for index in 0..<min(limit, dataset.count) {
+                let example = try dataset.example(at: index)
+                let texts = example.turns.flatMap { [$0.question, $0.answer] }
                 // Behind a role's name with a space, at the start of a line without.
-                for text in [turn.question, turn.answer] { [text, " " + text].forEach { trainer.add($0) } }
+                for text in texts + example.captionTexts { [text, " " + text].forEach { trainer.add($0) } }
             }
         }
         let directory = URL(filePath: out)
@@ -118,6 +136,14 @@ struct TokenizerCommand: ParsableCommand {
             }
         } catch { throw DataError.unwritable(path: out, reason: error.localizedDescription) }
         print(try TokenizerDirectory.tokenizer(in: directory).summary)
+    }
+
+    private func datasets() throws -> [any TrainingDataset] {
+        if let recipe { return try Recipe(contentsOf: recipe).trainingData(relativeTo: recipe) }
+        return try files.map { file in
+            try QuestionFile(
+                path: file, folder: ImageFolder(path: URL(filePath: file).deletingLastPathComponent().path))
+        }
     }
 }
 
