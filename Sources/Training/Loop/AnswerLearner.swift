@@ -53,7 +53,7 @@ final class AnswerLearner: Learner {
 
     func learn(_ places: [ExampleStream.Place], visualTokens: Int?, weight: Double) throws -> Trainer.Outcome {
         var whole = Trainer.Outcome(loss: 0, supervisedTokens: 0, tokens: 0)
-        let items = try places.map { try sources[$0.source].item(at: $0.index) }
+        let items = try items(places)
         for group in Self.groups(items) {
             let share = Double(group.count) / Double(items.count)
             let outcome = try trainer.learn(group, visualTokens: visualTokens, weight: weight * share)
@@ -62,6 +62,13 @@ final class AnswerLearner: Learner {
             whole.supervisedTokens += outcome.supervisedTokens
         }
         return whole
+    }
+
+    /// The examples at some places, in order of their sources.
+    private func items(_ places: [ExampleStream.Place]) throws -> [Trainer.Item] {
+        try sources.indices.flatMap { source in
+            try sources[source].items(at: places.filter { $0.source == source }.map(\.index))
+        }
     }
 
     /// Examples with and without an image cannot be packed together.
@@ -73,7 +80,7 @@ final class AnswerLearner: Learner {
         var counts: [String: (right: Int, all: Int)] = [:]
         for source in validation {
             for start in stride(from: 0, to: source.dataset.count, by: batch) {
-                let items = try (start..<min(source.dataset.count, start + batch)).map { try source.item(at: $0) }
+                let items = try source.items(at: Array(start..<min(source.dataset.count, start + batch)))
                 for group in Self.groups(items) {
                     for (type, isRight) in try trainer.answersRightly(group, visualTokens: model.maximumVisualTokens) {
                         for key in [source.dataset.name, "\(source.dataset.name)/\(type)"] {

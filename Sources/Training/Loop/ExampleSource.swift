@@ -2,6 +2,7 @@ import Foundation
 import LLaVAPipeline
 import Tensors
 import Tokenization
+import VisionEncoder
 
 /// The examples of a data set as a trainer takes them. Features of images are kept in memory as long as there is room:
 /// the tower is frozen, so an image is encoded once.
@@ -21,9 +22,26 @@ final class ExampleSource {
         self.memory = memory
     }
 
-    /// The example at an index: its features, and its questions as tokens.
-    func item(at index: Int) throws -> Trainer.Item {
-        if let item = known[index] { return item }
+    /// The examples at some indices: their features, and their questions as tokens. Those that are not known yet are
+    /// drawn side by side and encoded together.
+    func items(at indices: [Int]) throws -> [Trainer.Item] {
+        let missing = Set(indices).subtracting(known.keys).sorted()
+        let drawn = try missing.mappedConcurrently { try read(at: $0) }
+        let seen = drawn.indices.filter { drawn[$0].image != nil }
+        let features = try withoutGradients {
+            try assistant.model.encode(seen.compactMap { try drawn[$0].image.map(assistant.model.process) })
+        }
+        var new: [Int: Trainer.Item] = [:]
+        for (place, index) in missing.enumerated() {
+            new[index] = Trainer.Item(features: nil, text: drawn[place].text)
+        }
+        for (place, features) in zip(seen, features) { new[missing[place]]?.features = features.tensor[0] }
+        for (index, item) in new where memory.takes(item.features?.byteCount ?? 0) { known[index] = item }
+        return indices.compactMap { known[$0] ?? new[$0] }
+    }
+
+    /// The picture and the tokens of an example.
+    private func read(at index: Int) throws -> (image: RGBImage?, text: TokenizedExample) {
         let example = try dataset.example(at: index)
         var turns = example.turns
         if captions, let caption = example.captionTurn { turns.append(caption) }
@@ -34,12 +52,7 @@ final class ExampleSource {
             throw DataError.invalidExample(
                 file: dataset.name, place: example.origin, expected: "an answer to learn", got: "none")
         }
-        let features = try withoutGradients {
-            try example.image.map { try assistant.model.encode(assistant.model.process($0.decoded())).tensor[0] }
-        }
-        let item = Trainer.Item(features: features, text: text)
-        if memory.takes(features?.byteCount ?? 0) { known[index] = item }
-        return item
+        return (try example.image?.decoded(), text)
     }
 }
 

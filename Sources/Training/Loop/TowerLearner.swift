@@ -121,12 +121,15 @@ final class TowerLearner: Learner {
     private func batch(_ places: [(dataset: any TrainingDataset, index: Int)]) throws -> Batch {
         var cells: [String: LabelledCells] = [:]
         var pictures: [RGBImage] = []
-        for place in places {
+        let examples = try places.mappedConcurrently { place in
             let example = try place.dataset.example(at: place.index)
-            guard let picture = try example.image?.decoded(), let labels = example.labels else { continue }
+            return (name: place.dataset.name, picture: try example.image?.decoded(), labels: example.labels)
+        }
+        for (name, picture, labels) in examples {
+            guard let picture, let labels else { continue }
             pictures.append(picture)
             for field in labels.fields {
-                cells["\(place.dataset.name)/\(field.name)", default: LabelledCells()]
+                cells["\(name)/\(field.name)", default: LabelledCells()]
                     .add(field, grid: labels.grid, image: pictures.count - 1, towerGrid: grid.width)
             }
         }
