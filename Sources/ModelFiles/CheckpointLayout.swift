@@ -71,6 +71,13 @@ public enum CheckpointLayout: Sendable, Equatable {
     }
 }
 
+extension CheckpointLayout {
+    /// Whether the checkpoint is a GGUF file.
+    public var isGGUF: Bool {
+        if case .gguf = self { true } else { false }
+    }
+}
+
 // MARK: - Recognising
 
 extension CheckpointLayout {

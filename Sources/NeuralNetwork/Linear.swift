@@ -6,20 +6,24 @@ public struct Linear: Sendable {
     public let weight: Tensor
     /// `[out]` float32, or nil.
     public let bias: Tensor?
+    /// A map of low rank beside this one.
+    private let adapter: LowRankAdapter?
     /// What native products read, of a block-quantised weight.
     private let packed: PackedWeight?
 
     /// A map with the given weight `[out, in]` and bias `[out]`.
-    public init(weight: Tensor, bias: Tensor? = nil) {
+    public init(weight: Tensor, bias: Tensor? = nil, adapter: LowRankAdapter? = nil) {
         self.weight = weight
         self.bias = bias
+        self.adapter = adapter
         packed = PackedWeight(weight)
     }
 
-    /// Reads `weight` and, if `hasBias`, `bias` under the reader's prefix.
+    /// Reads `weight`, `bias` if `hasBias`, and an adapter if there is one, under the reader's prefix.
     public init(_ weights: WeightReader, inputs: Int, outputs: Int, hasBias: Bool) {
         self.init(
-            weight: weights.matrix("weight", [outputs, inputs]), bias: hasBias ? weights.vector("bias", outputs) : nil)
+            weight: weights.matrix("weight", [outputs, inputs]), bias: hasBias ? weights.vector("bias", outputs) : nil,
+            adapter: weights.lowRankAdapter(inputs: inputs, outputs: outputs))
     }
 
     /// activation(x wᵀ + b), `[..., in]` -> `[..., out]`.
@@ -27,9 +31,18 @@ public struct Linear: Sendable {
     public func callAsFunction(
         _ x: Tensor, activation: Activation = .identity, isRowInvariant: Bool = false
     ) -> Tensor {
+        guard let adapter else { return frozen(x, activation, isRowInvariant) }
+        let y = frozen(x, .identity, isRowInvariant) + adapter(x)
+        return activation == .identity ? y : y.activated(by: activation)
+    }
+
+    private func frozen(_ x: Tensor, _ activation: Activation, _ isRowInvariant: Bool) -> Tensor {
         if let map = native(for: x, activation) { return nativeProducts(x, [map])[0] }  // rows are invariant
         return product(x, weight, bias: bias, activation: activation, isRowInvariant: isRowInvariant)
     }
+
+    /// Whether the map is its weight and bias alone.
+    fileprivate var isPlain: Bool { adapter == nil }
 
     fileprivate func native(for x: Tensor, _ activation: Activation = .identity) -> NativeMap? {
         guard let packed else { return nil }
@@ -41,7 +54,7 @@ public struct Linear: Sendable {
 extension Tensor {
     /// Several maps of the same rows. Those with native products share the rounding of the rows.
     public func mapped(by maps: Linear...) -> [Tensor] {
-        let native = maps.compactMap { $0.native(for: self) }
+        let native = maps.compactMap { $0.isPlain ? $0.native(for: self) : nil }
         return native.count == maps.count ? nativeProducts(self, native) : maps.map { $0(self) }
     }
 }

@@ -11,6 +11,7 @@ public final class WeightReader {
         var used: Set<String> = []
         var parameters: [Parameter] = []
         var statistics: [String: RunningStatistics] = [:]
+        var adapters: [String: LowRankAdapter] = [:]
         /// Draws what does not exist, where weights are made.
         var initializer: WeightInitializer?
         var drawn: [String: Tensor] = [:]
@@ -20,14 +21,18 @@ public final class WeightReader {
     private let prefix: String
     private let isTrained: (String) -> Bool
     private let findings: Findings
+    /// Which maps have adapters; nil for none.
+    let adaptation: LowRankAdaptation?
 
     /// A reader of the given tensors.
     /// - Parameter isTrained: the full names of the weights that become parameters: float32 copies that gradients are
     ///   gathered for. The others stay as they are stored; gradients flow through them.
+    /// - Parameter adaptation: which maps have adapters of low rank.
     public convenience init(
-        _ tensors: [String: Tensor], training isTrained: @escaping (String) -> Bool = { _ in false }
+        _ tensors: [String: Tensor], training isTrained: @escaping (String) -> Bool = { _ in false },
+        adaptation: LowRankAdaptation? = nil
     ) {
-        self.init(tensors, prefix: "", training: isTrained, findings: Findings())
+        self.init(tensors, prefix: "", training: isTrained, findings: Findings(), adaptation: adaptation)
     }
 
     /// A reader of weights that do not exist yet: every tensor that a layer asks for is drawn by its name and shape.
@@ -35,12 +40,14 @@ public final class WeightReader {
     public convenience init(drawing initializer: WeightInitializer, known: [String: Tensor] = [:]) {
         let findings = Findings()
         findings.initializer = initializer
-        self.init(known, prefix: "", training: { _ in false }, findings: findings)
+        self.init(known, prefix: "", training: { _ in false }, findings: findings, adaptation: nil)
     }
 
     private init(
-        _ tensors: [String: Tensor], prefix: String, training isTrained: @escaping (String) -> Bool, findings: Findings
+        _ tensors: [String: Tensor], prefix: String, training isTrained: @escaping (String) -> Bool, findings: Findings,
+        adaptation: LowRankAdaptation?
     ) {
+        self.adaptation = adaptation
         self.tensors = tensors
         self.prefix = prefix
         self.isTrained = isTrained
@@ -51,12 +58,15 @@ public final class WeightReader {
     public var parameters: [Parameter] { findings.parameters }
     /// The running averages handed out so far, by the prefix of their `running_mean` and `running_var`.
     public var statistics: [String: RunningStatistics] { findings.statistics }
+    /// The adapters handed out so far, by the names of the weights they stand beside.
+    public var adapters: [String: LowRankAdapter] { findings.adapters }
     /// The tensors that were drawn so far, by name.
     public var drawn: [String: Tensor] { findings.drawn }
 
     /// A reader of the tensors whose names go on after `name` and a dot.
     public func scoped(_ name: String) -> WeightReader {
-        WeightReader(tensors, prefix: prefix + name + ".", training: isTrained, findings: findings)
+        WeightReader(
+            tensors, prefix: prefix + name + ".", training: isTrained, findings: findings, adaptation: adaptation)
     }
 
     /// Whether a tensor of this name exists.
@@ -98,6 +108,17 @@ public final class WeightReader {
         return tensor.elementType == .float64 ? tensor.widened : tensor
     }
 
+    /// A name with the reader's prefix.
+    func fullName(_ name: String) -> String { prefix + name }
+
+    /// The shape of a tensor; nil if there is none of this name.
+    func shape(of name: String) -> [Int]? { tensors[prefix + name]?.shape }
+
+    /// A weight that no checkpoint holds yet, as the tensor of its parameter.
+    func parameter(_ name: String, drawn values: Tensor) -> Tensor { parameter(prefix + name, values).tensor }
+
+    func remember(_ adapter: LowRankAdapter, of name: String) { findings.adapters[prefix + name] = adapter }
+
     private func parameter(_ name: String, _ values: Tensor) -> Parameter {
         if let known = findings.parameters.first(where: { $0.name == name }) { return known }
         let parameter = Parameter(name, values)
@@ -114,7 +135,8 @@ public final class WeightReader {
     /// Checks the tensors whose shapes fix all extents of a model, before anything is built from its configuration.
     /// - Throws: `WeightError.unusable` if one of them is missing or has another shape.
     public func require(_ shapes: [(name: String, shape: [Int])], source: String) throws {
-        let check = WeightReader(tensors, prefix: prefix, training: isTrained, findings: Findings())
+        let check = WeightReader(
+            tensors, prefix: prefix, training: isTrained, findings: Findings(), adaptation: nil)
         for (name, shape) in shapes {
             let full = prefix + name
             guard let tensor = tensors[full] else {

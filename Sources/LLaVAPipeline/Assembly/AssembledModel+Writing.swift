@@ -1,9 +1,9 @@
-import Foundation
+public import Foundation
 import LanguageDecoder
 import ModelFiles
 import MQT
-import NeuralNetwork
-import Tensors
+public import NeuralNetwork
+public import Tensors
 import VisionEncoder
 
 extension AssembledModel {
@@ -95,10 +95,51 @@ extension AssembledModel {
             decoder: try Part(path: absolute(decoder), recordedAs: absolute(decoder)),
             visionTower: try Part(path: absolute(visionTower), recordedAs: absolute(visionTower)),
             connector: try Part(path: connectorPath, recordedAs: recordedPath), config: config)
+        try model.write(in: draft)
+    }
+
+    /// Writes an assembled model again after training: the same decoder and tower, another connector, and adapters.
+    /// - Parameters:
+    ///   - source: the model that training began with.
+    ///   - connector: the connector's weights that were trained, under their names in a whole checkpoint.
+    ///   - adapters: by the names of the weights they stand beside.
+    ///   - target: replaced if it is there.
+    /// - Throws: `CheckpointError` or `LLaVAError`.
+    public static func write(
+        trained source: String, connector: [String: Tensor], adapters: [String: LowRankAdapter], to target: URL
+    ) throws {
+        guard let (found, directory) = try find(at: source) else {
+            throw LLaVAError.malformed(path: source, reason: "holds no \(fileName)")
+        }
+        var model = found
+        let manager = FileManager.default
+        let draft = target.deletingLastPathComponent().appending(path: ".\(target.lastPathComponent).partial")
+        try? manager.removeItem(at: draft)
+        try manager.createDirectory(at: draft, withIntermediateDirectories: true)
+        let old = try CheckpointDirectory(path: located(model.connector.path, in: directory)).tensors
+        let weights = draft.appending(path: "connector.safetensors").path
+        try SafetensorsWriter.write(
+            old.merging(connector) { _, new in new }, metadata: ["format": "pt"], to: weights)
+        model.connector = try Part(path: weights, recordedAs: "connector.safetensors")
+        model.decoder.path = located(model.decoder.path, in: directory)
+        model.visionTower.path = located(model.visionTower.path, in: directory)
+        if !adapters.isEmpty {
+            let lora = draft.appending(path: "lora")
+            try manager.createDirectory(at: lora, withIntermediateDirectories: true)
+            try LowRankAdapterFiles.write(adapters, base: model.decoder.path, to: lora)
+            model.lora = try Part(path: lora.path, recordedAs: "lora")
+        }
+        model.config["untrained"] = nil
+        try model.write(in: draft)
+        if manager.fileExists(atPath: target.path) { try manager.removeItem(at: target) }
+        try manager.moveItem(at: draft, to: target)
+    }
+
+    private func write(in directory: URL) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         encoder.keyEncodingStrategy = .convertToSnakeCase
-        try encoder.encode(model).write(to: draft.appending(path: fileName), options: .atomic)
+        try encoder.encode(self).write(to: directory.appending(path: Self.fileName), options: .atomic)
     }
 
     private static func absolute(_ path: String) -> String { URL(filePath: path).standardizedFileURL.path }

@@ -8,6 +8,7 @@ public import ModelFiles
 ///       "decoder": {"path": "/models/decoder.gguf", "files": {"decoder.gguf": {"bytes": ..., "sha256": "..."}}},
 ///       "vision_tower": {"path": "/models/vit.onnx", "files": {...}},
 ///       "connector": {"path": "connector.safetensors", "files": {...}},
+///       "lora": {"path": "lora", "files": {...}},        // optional
 ///       "config": {"mm_vision_select_layer": -3, ...}
 ///     }
 ///
@@ -32,6 +33,8 @@ public struct AssembledModel: Sendable, Equatable, Codable {
     public var visionTower: Part
     /// What lies between the two.
     public var connector: Part
+    /// LoRA weights for decoder and connector, in PEFT's form; nil for none.
+    public var lora: Part?
     /// Keys of config.json.
     public var config: [String: ConfigValue]
 
@@ -109,7 +112,7 @@ extension AssembledModel {
             throw CheckpointError.unexpectedValue(
                 file: path, key: "format", expected: "\"\(formatName)\" of version 1", got: "something else")
         }
-        let known: Set = ["format", "version", "decoder", "vision_tower", "connector", "config"]
+        let known: Set = ["format", "version", "decoder", "vision_tower", "connector", "lora", "config"]
         if let key = value.object?.keys.filter({ !known.contains($0) }).min() {
             throw CheckpointError.unexpectedValue(
                 file: path, key: key, expected: "one of \(known.sorted().joined(separator: ", "))",
@@ -122,7 +125,8 @@ extension AssembledModel {
 
     /// Throws for a path that leads out of the model's directory without saying so.
     private func checkPaths(file: String) throws {
-        for (key, part) in [("decoder", decoder), ("vision_tower", visionTower), ("connector", connector)] {
+        let parts = [("decoder", decoder), ("vision_tower", visionTower), ("connector", connector)]
+        for (key, part) in parts + (lora.map { [("lora", $0)] } ?? []) {
             let names = [part.path.hasPrefix("/") ? "" : part.path] + part.files.keys.sorted()
             for name in names where name.split(separator: "/").contains("..") || name.utf8.contains(0) {
                 throw CheckpointError.unexpectedValue(
@@ -148,6 +152,7 @@ extension AssembledModel {
         var options = options
         options.visionTower = try options.visionTower ?? located(visionTower)
         options.adapter = try options.adapter ?? located(connector)
+        if options.lora == nil, options.adaptation == nil { options.lora = try lora.map(located) }
         options.configOverrides =
             config.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) } + options.configOverrides
         return (try located(decoder), options)
@@ -156,7 +161,7 @@ extension AssembledModel {
     /// Where the decoder lies.
     func decoderPath(in directory: String) -> String { Self.located(decoder.path, in: directory) }
 
-    private static func located(_ path: String, in directory: String) -> String {
+    static func located(_ path: String, in directory: String) -> String {
         path.hasPrefix("/") ? path : URL(filePath: directory).appending(path: path).path
     }
 }
@@ -181,7 +186,7 @@ extension AssembledModel.Part {
 
     /// Files beside weights that decide what a model computes or says.
     private static let companions = [
-        "config.json", "preprocessor_config.json", "tokenizer.model", "tokenizer.json", "tokenizer_config.json",
+        "config.json", "adapter_config.json", "preprocessor_config.json", "tokenizer.model", "tokenizer.json", "tokenizer_config.json",
         "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
     ]
 

@@ -28,7 +28,10 @@ extension LLaVAModel {
         let config = try JSONFile.decode(
             LLaVAConfig.self, from: checkpoint.configData, file: checkpoint.configPath)
 
-        let reader = WeightReader(checkpoint.tensors, training: options.trains ?? { _ in false })
+        let lora = try options.lora.map(LowRankAdapterFiles.read)
+        let reader = WeightReader(
+            checkpoint.tensors.merging(lora?.tensors ?? [:]) { _, new in new },
+            training: options.trains ?? { _ in false }, adaptation: lora?.adaptation ?? options.adaptation)
         let isWrapped = config.pmod?.retentionRatios(layerCount: 1)[0] != nil
         let firstLayer = isWrapped ? "model.layers.0.decoder_layer" : "model.layers.0"
         try reader.require(config.llama.anchors(firstLayer: firstLayer), source: path)
@@ -46,7 +49,7 @@ extension LLaVAModel {
         return LLaVAModel(
             config: config, path: path, layout: checkpoint.directory.layout,
             tokenizerLocation: try TokenizerFiles.Location(of: checkpoint.directory), vision: vision, decoder: decoder,
-            parameters: reader.parameters)
+            parameters: reader.parameters, adapters: reader.adapters)
     }
 
     /// Throws if a directory or file the caller gave has had no effect.
@@ -55,6 +58,13 @@ extension LLaVAModel {
     ) throws {
         if let tower = options.visionTower, !hasTower {
             throw LLaVAError.unusedOption(path: tower, reason: "the model has no mm_vision_tower in config.json")
+        }
+        if let lora = options.lora {
+            let left = reader.unused.filter { $0.contains(".lora_A.") || $0.contains(".lora_B.") }
+            if let first = left.first {
+                throw LLaVAError.unusedOption(
+                    path: lora, reason: "the model has no map for \(left.count) of its tensors, such as \(first)")
+            }
         }
         if let adapter = options.adapter, checkpoint.adapterNames.isSubset(of: reader.unused) {
             throw LLaVAError.unusedOption(

@@ -26,6 +26,8 @@ public struct LLaVAModel: Sendable {
     public let decoder: LlamaModel
     /// What is trained, in the order it was read; empty unless `LoadOptions.trains` chose something.
     public let parameters: [Parameter]
+    /// The adapters of low rank, by the names of the weights they stand beside.
+    public let adapters: [String: LowRankAdapter]
 
     /// The part of a model that sees.
     public struct Vision: Sendable {

@@ -12,6 +12,7 @@ final class AnswerLearner: Learner {
     private let sources: [ExampleSource]
     private let validation: [ExampleSource]
     private let towerPath: String?
+    private let form: TrainedModel.Form
 
     /// - Parameters:
     ///   - base: what the recipe's relative paths begin at.
@@ -19,6 +20,9 @@ final class AnswerLearner: Learner {
     init(_ recipe: Recipe, relativeTo base: URL, cacheBytes: Int) throws {
         var options = LoadOptions()
         options.trains = { recipe.trains($0) }
+        options.adaptation = recipe.lora.map { lora in
+            LowRankAdaptation(rank: lora.rank, alpha: Float(lora.alpha), seed: recipe.seed) { lora.adapts($0) }
+        }
         towerPath = recipe.visionTower.map { Recipe.path($0, relativeTo: base) }
         options.visionTower = towerPath
         let modelPath = Recipe.path(recipe.model, relativeTo: base)
@@ -26,6 +30,12 @@ final class AnswerLearner: Learner {
         guard !model.parameters.isEmpty else {
             let names = try CheckpointDirectory(path: modelPath).tensors.keys.sorted()
             throw RecipeError.nothingTrained(patterns: recipe.trainable, examples: Array(names.prefix(3)))
+        }
+        form = try TrainedModel.Form(model, recipe: recipe.model)
+        if let lora = recipe.lora, model.adapters.isEmpty {
+            throw RecipeError.invalid(
+                file: "the recipe", key: "lora.targets", expected: "the name of a linear map's weight",
+                got: lora.targets.joined(separator: ", "))
         }
         if let budget = recipe.visualTokens, case .fixed(let number) = budget { _ = try model.budget(number) }
         var trainer = Trainer(model)
@@ -95,7 +105,7 @@ final class AnswerLearner: Learner {
     }
 
     func write(to directory: URL) throws {
-        try TrainedModel.write(model, visionTower: towerPath, to: directory)
+        try TrainedModel.write(model, as: form, visionTower: towerPath, to: directory)
     }
 }
 

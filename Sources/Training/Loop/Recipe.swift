@@ -20,6 +20,8 @@ public struct Recipe: Sendable, Equatable, Codable {
     public var validation: [DataSource]?
     /// Patterns of the names of weights that are trained, in which `*` stands for any characters.
     public var trainable: [String]
+    /// Maps of low rank that are trained beside frozen ones.
+    public var lora: LoRASettings?
     /// How the number of visual tokens of a step is drawn: `first_stage` (always M), `second_stage` (even numbers up to
     /// M, as likely as each other), `uniform`, `powers_of_two`, or a number.
     public var visualTokens: BudgetSampling?
@@ -66,6 +68,19 @@ public struct Recipe: Sendable, Equatable, Codable {
         public var seed: UInt64?
         /// The most questions for a picture that is drawn.
         public var questions: Int?
+    }
+
+    /// LoRA (arXiv 2106.09685): y = x wᵀ + α/r · (x aᵀ) bᵀ with w frozen.
+    public struct LoRASettings: Sendable, Equatable, Codable {
+        /// r.
+        public var rank: Int
+        /// α.
+        public var alpha: Double
+        /// Patterns of the names of the weights that get an adapter.
+        public var targets: [String]
+
+        /// Whether a weight of this name gets an adapter.
+        func adapts(_ name: String) -> Bool { targets.contains { Recipe.matches(name[...], $0[...]) } }
     }
 
     /// The optimiser and its schedule.
@@ -156,9 +171,19 @@ extension Recipe {
         for (key, number) in numbers where !(number >= 0 && number.isFinite) {
             throw RecipeError.invalid(file: path, key: key, expected: "a number of 0 or more", got: "\(number)")
         }
-        guard !data.isEmpty, !trainable.isEmpty else {
+        guard !data.isEmpty, !trainable.isEmpty || lora != nil else {
             throw RecipeError.invalid(
                 file: path, key: data.isEmpty ? "data" : "trainable", expected: "at least one entry", got: "none")
+        }
+        if let lora, !((1...4096).contains(lora.rank) && lora.alpha.isFinite && lora.alpha > 0) {
+            throw RecipeError.invalid(
+                file: path, key: "lora", expected: "a rank of 1...4096 and an alpha above 0",
+                got: "\(lora.rank) and \(lora.alpha)")
+        }
+        if stage == .denseLabels, lora != nil || visionTower != nil || captions != nil || visualTokens != nil {
+            throw RecipeError.invalid(
+                file: path, key: "stage", expected: "answers, beside lora, vision_tower, captions or visual_tokens",
+                got: "dense_labels")
         }
         for source in data + (validation ?? []) where !((source.weight ?? 1) > 0) {
             throw RecipeError.invalid(
@@ -183,7 +208,7 @@ extension Recipe {
     /// Whether a weight of this name is trained.
     public func trains(_ name: String) -> Bool { trainable.contains { Self.matches(name[...], $0[...]) } }
 
-    private static func matches(_ name: Substring, _ pattern: Substring) -> Bool {
+    static func matches(_ name: Substring, _ pattern: Substring) -> Bool {
         guard let first = pattern.first else { return name.isEmpty }
         if first == "*" {
             let rest = pattern.dropFirst()
@@ -194,10 +219,10 @@ extension Recipe {
 
     /// All keys of a recipe by their path.
     private static let keys: Set<String> = [
-        "description", "stage", "model", "vision_tower", "data", "validation", "trainable", "visual_tokens", "steps", "batch", "accumulate",
+        "description", "stage", "model", "vision_tower", "data", "validation", "trainable", "lora", "visual_tokens", "steps", "batch", "accumulate",
         "captions", "optimizer", "gradient_checkpointing", "checkpoint_every", "evaluate_every", "seed",
         "data.set", "data.split", "data.directory", "data.count", "data.weight", "data.seed", "data.questions",
-        "optimizer.learning_rate", "optimizer.warmup_steps", "optimizer.final_rate_ratio", "optimizer.weight_decay",
+        "lora.rank", "lora.alpha", "lora.targets", "optimizer.learning_rate", "optimizer.warmup_steps", "optimizer.final_rate_ratio", "optimizer.weight_decay",
         "optimizer.beta1", "optimizer.beta2", "optimizer.clip_norm",
     ]
 

@@ -22,18 +22,72 @@ enum TrainedModel {
         return tensors
     }
 
-    /// Writes a model's directory with what was trained in place of the weights it began as; an older one is replaced.
+    /// How the result of training a model is kept.
+    enum Form {
+        /// A directory like the one it began with; adapters are merged into the weights they stand beside.
+        case directory
+        /// An assembled model with another connector, and adapters beside it.
+        case assembled
+        /// Adapters alone, for a file that cannot be written again.
+        case adapters
+
+        /// The form for a model, all of whose parameters must have a place in it.
+        /// - Throws: `RecipeError.invalid` for a parameter that has none.
+        init(_ model: LLaVAModel, recipe: String) throws {
+            let isConnector = { (name: String) in
+                ["model.query_abstractor.", "model.mm_projector."].contains(where: name.hasPrefix)
+                    || name == "model.image_newline"
+            }
+            let isAdapter = { (name: String) in name.contains(".lora_A.") || name.contains(".lora_B.") }
+            let names = model.parameters.map(\.name).filter { !isAdapter($0) }
+            func check(_ stray: String?, _ expected: String) throws {
+                guard let stray else { return }
+                throw RecipeError.invalid(file: recipe, key: "trainable", expected: expected, got: stray)
+            }
+            if AssembledModel.isAssembled(model.path) {
+                self = .assembled
+                try check(
+                    names.first { !isConnector($0) },
+                    "weights of the connector, which alone is written for a model of parts; use lora for its decoder")
+            } else if model.layout.isGGUF {
+                self = .adapters
+                try check(names.first, "nothing beside lora for a GGUF file")
+            } else {
+                self = .directory
+            }
+        }
+    }
+
+    /// Writes what was trained of a model; an older result is replaced.
+    ///
+    /// Adapters are written beside it too, as `lora/`, whatever the form.
     /// - Parameter visionTower: the tower it was trained with, if not its own.
-    /// - Throws: `CheckpointError` if the model is not a directory of its own, or a file cannot be written.
-    static func write(_ model: LLaVAModel, visionTower: String?, to target: URL) throws {
-        try write(
-            directory: model.path, parameters: model.parameters, statistics: [:], visionTower: visionTower, to: target)
+    /// - Throws: `CheckpointError` if a file cannot be written.
+    static func write(_ model: LLaVAModel, as form: Form, visionTower: String?, to target: URL) throws {
+        let plain = model.parameters.filter { parameter in
+            !model.adapters.keys.contains { parameter.name.hasPrefix($0.dropLast("weight".count) + "lora_") }
+        }
+        if !model.adapters.isEmpty {
+            let lora = target.deletingLastPathComponent().appending(path: "lora")
+            try FileManager.default.createDirectory(at: lora, withIntermediateDirectories: true)
+            try LowRankAdapterFiles.write(model.adapters, base: model.path, to: lora)
+        }
+        switch form {
+        case .directory:
+            try write(
+                directory: model.path, parameters: plain, statistics: [:], adapters: model.adapters,
+                visionTower: visionTower, to: target)
+        case .assembled:
+            try AssembledModel.write(
+                trained: model.path, connector: tensors(plain, [:]), adapters: model.adapters, to: target)
+        case .adapters: break
+        }
     }
 
     /// Writes a checkpoint's directory with parameters and averages in place of the weights they began as.
     static func write(
         directory path: String, parameters: [Parameter], statistics: [String: RunningStatistics],
-        visionTower: String? = nil, to target: URL
+        adapters: [String: LowRankAdapter] = [:], visionTower: String? = nil, to target: URL
     ) throws {
         let source = try CheckpointDirectory(path: path)
         var tensors = source.tensors
@@ -41,6 +95,11 @@ enum TrainedModel {
             guard tensors.updateValue(tensor, forKey: name) != nil else {
                 throw CheckpointError.unwritable(path: target.path, reason: "\(name) is not a weight of \(path)")
             }
+        }
+        for (name, adapter) in adapters {
+            guard let weight = tensors[name] else { continue }
+            let merged = adapter.merged(into: weight)
+            tensors[name] = weight.elementType == .float32 ? merged : try merged.converted(to: weight.elementType)
         }
         let manager = FileManager.default
         let draft = target.deletingLastPathComponent().appending(path: ".\(target.lastPathComponent).partial")

@@ -25,6 +25,9 @@ struct ModelOptions: ParsableArguments {
             valueName: "path"))
     var adapter: String?
 
+    @Option(help: ArgumentHelp("Directory of LoRA weights in PEFT's form.", valueName: "dir"))
+    var lora: String?
+
     @Option(
         name: .customLong("set"),
         help: ArgumentHelp(
@@ -43,7 +46,9 @@ struct ModelOptions: ParsableArguments {
     }
 
     /// Whether no option was given.
-    var isEmpty: Bool { model == nil && visionTower == nil && adapter == nil && overrides.isEmpty && threads == nil }
+    var isEmpty: Bool {
+        [model, visionTower, adapter, lora].allSatisfy { $0 == nil } && overrides.isEmpty && threads == nil
+    }
 
     /// The model's directory, from the flag or the environment.
     func path() throws -> String {
@@ -60,6 +65,7 @@ struct ModelOptions: ParsableArguments {
         var options = LoadOptions()
         options.visionTower = visionTower
         options.adapter = adapter
+        options.lora = lora
         options.configOverrides = ConfigOverride.parse(overrides)
         return options
     }
