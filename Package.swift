@@ -20,7 +20,7 @@ func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], excluding files: [String] = []) -> Target {
     .testTarget(
-        name: name, dependencies: dependencies + ["TestSupport"], exclude: files, swiftSettings: swiftSettings)
+        name: name, dependencies: dependencies + ["Bytes", "TestSupport"], exclude: files, swiftSettings: swiftSettings)
 }
 
 let package = Package(
@@ -46,30 +46,31 @@ let package = Package(
             linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        library("Bytes", []),
         library("Tensors", ["CKernels"]),
         library("NeuralNetwork", ["CKernels", "Tensors"]),
-        library("ModelFiles", ["CCrypto", "Tensors"]),
-        library("Tokenization", []),
-        library("VisionEncoder", ["CImageCodecs", "CKernels", "NeuralNetwork", "Tensors"]),
+        library("ModelFiles", ["Bytes", "CCrypto", "Tensors"]),
+        library("Tokenization", ["Bytes"]),
+        library("VisionEncoder", ["Bytes", "CImageCodecs", "CKernels", "NeuralNetwork", "Tensors"]),
         library("MQT", ["NeuralNetwork", "Tensors"]),
         library("LanguageDecoder", ["NeuralNetwork", "Tensors"]),
         library("PMoD", ["LanguageDecoder", "NeuralNetwork", "Tensors"]),
         library(
             "LLaVAPipeline",
             [
-                "LanguageDecoder", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors", "Tokenization",
+                "Bytes", "LanguageDecoder", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors", "Tokenization",
                 "VisionEncoder",
             ]),
         library(
             "Training",
             [
-                "CZlib", "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors",
+                "Bytes", "CZlib", "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors",
                 "Tokenization", "VisionEncoder",
             ]),
         .executableTarget(
             name: "vlm",
             dependencies: [
-                "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors",
+                "Bytes", "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors",
                 "Tokenization", "Training", "VisionEncoder",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -77,7 +78,7 @@ let package = Package(
 
         .target(
             name: "TestSupport",
-            dependencies: ["ModelFiles", "Tensors"],
+            dependencies: ["Bytes", "ModelFiles", "Tensors"],
             path: "Tests/TestSupport",
             swiftSettings: swiftSettings),
         // The readers of files from outside as the fuzzer and the tests of damaged files call them (Fuzz/README.md).

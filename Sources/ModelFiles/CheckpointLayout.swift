@@ -1,3 +1,5 @@
+public import Bytes
+
 /// Which family of models a checkpoint belongs to and which parts it holds.
 ///
 /// Tensor names decide wherever they can; `config.json` is asked for what they cannot tell. Names and keys are those

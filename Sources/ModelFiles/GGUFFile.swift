@@ -1,3 +1,4 @@
+internal import Bytes
 public import Tensors
 
 /// A GGUF file of version 2 or 3, memory-mapped, its tensors used in place.
@@ -31,7 +32,7 @@ public struct GGUFFile: Sendable {
     /// Reads bytes that stand for a file.
     package init(_ file: MemoryMappedFile) throws {
         try WeightsFormat.gguf.check(file)
-        var reader = try ByteReader(file, part: "GGUF header")
+        var reader = try FileReader(file, part: "GGUF header")
         try reader.skip(Self.magic.count)
         version = try Self.version(&reader)
         let tensorCount = try reader.count(leastByteCount: 24)
@@ -77,23 +78,23 @@ public struct GGUFFile: Sendable {
         self.tensors = tensors
     }
 
-    private static func version(_ reader: inout ByteReader) throws -> Int {
+    private static func version(_ reader: inout FileReader) throws -> Int {
         let version = try reader.integer(UInt32.self)
         guard version == 2 || version == 3 else {
             let found =
                 version.byteSwapped <= 3 ? "a big-endian GGUF file" : "a GGUF file of version \(version)"
             throw CheckpointError.unsupportedFormat(
-                file: reader.file.path, found: found,
+                file: reader.file, found: found,
                 advice: "convert it to little-endian GGUF of version 3 with a current llama.cpp")
         }
         return Int(version)
     }
 
-    private static func alignment(_ metadata: [String: GGUFValue], _ reader: ByteReader) throws -> Int {
+    private static func alignment(_ metadata: [String: GGUFValue], _ reader: FileReader) throws -> Int {
         guard let value = metadata[alignmentKey] else { return defaultAlignment }
         guard let alignment = value.integer, (8...1 << 20).contains(alignment), alignment.nonzeroBitCount == 1 else {
             throw CheckpointError.unexpectedValue(
-                file: reader.file.path, key: alignmentKey, expected: "a power of two from 8 to \(1 << 20)",
+                file: reader.file, key: alignmentKey, expected: "a power of two from 8 to \(1 << 20)",
                 got: value.integer.map(String.init) ?? value.kind)
         }
         return alignment
@@ -129,8 +130,8 @@ extension GGUFFile {
         var offset: Int
         var byteCount: Int
 
-        init(_ reader: inout ByteReader, alignment: Int) throws {
-            let file = reader.file.path
+        init(_ reader: inout FileReader, alignment: Int) throws {
+            let file = reader.file
             name = try reader.string()
             let rankOffset = reader.position
             let rank = try reader.integer(UInt32.self)
@@ -160,7 +161,7 @@ extension GGUFFile {
 
 // MARK: - Values
 
-extension ByteReader {
+extension ByteReader<MemoryMappedFile, CheckpointError> {
     /// A number of things that take so many bytes each, checked against what is left.
     fileprivate mutating func count(leastByteCount: Int) throws -> Int {
         let start = position
@@ -232,7 +233,7 @@ extension ByteReader {
     }
 
     private mutating func elements<Element>(
-        _ count: Int, _ read: (inout ByteReader) throws -> Element
+        _ count: Int, _ read: (inout Self) throws -> Element
     ) throws -> [Element] {
         var elements: [Element] = []
         elements.reserveCapacity(count)

@@ -1,3 +1,4 @@
+public import Bytes
 public import Foundation
 internal import Tensors
 
@@ -9,33 +10,35 @@ public enum JSONFile {
     /// - Throws: what `JSONValue.init(contentsOf:)` throws, and `CheckpointError.unexpectedValue` with the key's path
     ///   if the file does not fit `type`.
     public static func decode<Value: Decodable>(_ type: Value.Type, from path: String) throws -> Value {
-        try decode(type, from: read(path).data, file: path)
+        try decode(type, from: data(path), file: path)
     }
 
-    /// The value in the file and the bytes it was read from.
-    static func read(_ path: String) throws -> (value: JSONValue, data: Data) {
+    /// The bytes of a file that is not too large.
+    private static func data(_ path: String) throws -> Data {
         let file = try MemoryMappedFile.open(path)
         guard file.byteCount <= maximumByteCount else {
             throw CheckpointError.unreadable(
                 path: path, reason: "\(file.byteCount) bytes, expected JSON of at most \(maximumByteCount)")
         }
-        var reader = try ByteReader(file, part: "JSON")
-        let bytes = try reader.bytes(file.byteCount)
-        return (try parse(bytes, file: path), Data(bytes))
+        var reader = try FileReader(file, part: "JSON")
+        return Data(try reader.bytes(file.byteCount))
+    }
+
+    /// The value in the file and the bytes it was read from.
+    static func read(_ path: String) throws -> (value: JSONValue, data: Data) {
+        let data = try data(path)
+        return (try parse(data, file: path), data)
     }
 
     /// The value that bytes hold which stand for the file at `file`.
-    package static func parse(_ bytes: [UInt8], file: String) throws -> JSONValue {
-        do {
-            return try JSONParser.value(of: bytes)
-        } catch let error as JSONSyntaxError {
-            let (line, column) = error.position(in: bytes)
-            throw CheckpointError.invalidJSON(file: file, line: line, column: column, reason: error.reason)
-        }
+    package static func parse(_ bytes: some Sequence<UInt8>, file: String) throws -> JSONValue {
+        try JSONValue(Array(bytes), file: file, failing: CheckpointError.self)
     }
 
     /// Decodes bytes that stand for the file at `file`.
     public static func decode<Value: Decodable>(_ type: Value.Type, from data: Data, file: String) throws -> Value {
+        // Foundation takes more for JSON than we do, and one of two members with the same key.
+        _ = try parse(data, file: file)
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         do {
@@ -43,6 +46,21 @@ public enum JSONFile {
         } catch let error as DecodingError {
             throw CheckpointError(error, file: file)
         }
+    }
+}
+
+extension JSONValue {
+    /// Reads the file at `path`, of at most 100 MB.
+    /// - Throws: `CheckpointError.unreadable`, or `.invalidJSON` with line and column; a key that an object holds twice
+    ///   is invalid, and so are more than 128 levels.
+    public init(contentsOf path: String) throws {
+        self = try JSONFile.read(path).value
+    }
+
+    /// Reads a text held in memory; `source` names it in errors, as in `init(contentsOf:)`.
+    /// - Throws: `CheckpointError.invalidJSON`.
+    public init(parsing text: [UInt8], source: String) throws {
+        self = try JSONFile.parse(text, file: source)
     }
 }
 

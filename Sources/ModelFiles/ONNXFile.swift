@@ -1,3 +1,4 @@
+internal import Bytes
 package import Tensors
 
 /// An ONNX model, memory-mapped: the weights of its graph and the operations that use them.
@@ -31,9 +32,9 @@ public struct ONNXFile: Sendable {
     package init(_ file: MemoryMappedFile) throws {
         try WeightsFormat.onnx.check(file)
         var allowance = ONNXAllowance()
-        var model = try ProtobufMessage(file, part: "ONNX model")
+        var model = try FileMessage(file, file: file.path, part: "ONNX model")
         var (producer, producerVersion, irVersion, operatorSetVersion) = ("", "", 0, 0)
-        var graph: ProtobufMessage?
+        var graph: FileMessage?
         while let field = try model.next() {
             try allowance.take(model, field)
             switch field.number {
@@ -42,7 +43,7 @@ public struct ONNXFile: Sendable {
             case 3: producerVersion = try model.text(of: field)
             case 7:
                 guard graph == nil else {
-                    throw model.damaged(at: field.offset, expected: "one graph", got: "a second one")
+                    throw model.damaged(field, expected: "one graph", got: "a second one")
                 }
                 graph = try model.message(in: field, part: "ONNX graph")
             case 8:
@@ -82,7 +83,7 @@ public struct ONNXFile: Sendable {
     }
 
     /// Reads an `OperatorSetIdProto`.
-    private static func operatorSet(_ message: ProtobufMessage) throws -> (domain: String, version: Int) {
+    private static func operatorSet(_ message: FileMessage) throws -> (domain: String, version: Int) {
         var message = message
         var (domain, version) = ("", 0)
         while let field = try message.next() {
@@ -98,17 +99,17 @@ public struct ONNXFile: Sendable {
     /// Whether a file is built like an ONNX model. The format has no signature: the version of the format comes first,
     /// then fields that a model has, up to the graph.
     static func hasStructure(_ file: MemoryMappedFile) -> Bool {
-        let types: [Int: ProtobufMessage.WireType] = [
+        let types: [Int: FileMessage.WireType] = [
             1: .varint, 2: .bytes, 3: .bytes, 4: .bytes, 5: .varint, 6: .bytes, 8: .bytes, 14: .bytes,
         ]
-        guard var model = try? ProtobufMessage(file, part: "ONNX model"), let first = try? model.next(),
-            first.number == 1, case .varint(1...255) = first.value
+        guard var model = try? FileMessage(file, file: file.path, part: "ONNX model"),
+            let first = try? model.next(), first.number == 1, case .varint(1...255) = first.value
         else { return false }
         for _ in 0..<32 {
             // A graph that is cut short is still one: what is wrong with it is said when it is read.
             guard let tag = try? model.tag() else { return false }
-            if tag == (7, .bytes) { return true }
-            guard types[tag.number] == tag.type, (try? model.value(tag.type)) != nil else { return false }
+            if tag.number == 7, tag.type == .bytes { return true }
+            guard types[tag.number] == tag.type, (try? model.value(tag)) != nil else { return false }
         }
         return false
     }

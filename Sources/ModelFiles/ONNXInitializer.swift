@@ -1,3 +1,4 @@
+internal import Bytes
 public import Tensors
 
 /// A constant of an ONNX graph: a weight.
@@ -30,7 +31,7 @@ extension ONNXInitializer {
 
     /// Reads a `TensorProto`.
     /// - Throws: `CheckpointError`; among others for elements in another file, which is never looked for.
-    init(_ message: ProtobufMessage, file: String, _ allowance: inout ONNXAllowance) throws {
+    init(_ message: FileMessage, file: String, _ allowance: inout ONNXAllowance) throws {
         var message = message
         var (name, type, shape) = ("", 0, [Int]())
         var isExternal = false
@@ -76,8 +77,9 @@ extension ONNXInitializer {
             try Self.check(places[0].count, byteCount, file: file, tensor: name)
         } else {
             guard places.isEmpty else {
-                throw message.damaged(
-                    at: places[0].lowerBound, expected: "the elements of \(name) in one piece", got: "several")
+                throw CheckpointError.damaged(
+                    file: file, part: message.part, offset: places[0].lowerBound,
+                    expected: "the elements of \(name) in one piece", got: "several")
             }
             let bytes = numbers.bytes(of: elementType)
             contents = .decoded(bytes)
@@ -105,15 +107,14 @@ private struct Numbers {
 
     var isEmpty: Bool { float32.isEmpty && float64.isEmpty && int32.isEmpty && int64.isEmpty }
 
-    mutating func append(_ field: ProtobufMessage.Field, in message: ProtobufMessage) throws {
+    mutating func append(_ field: FileMessage.Field, in message: FileMessage) throws {
         switch (field.number, field.value) {
         case (4, .fixed32(let bits)): float32.append(bits)
         case (10, .fixed64(let bits)): float64.append(bits)
         case (5, _): try message.forEachInteger(of: field) { int32.append(Int32(truncatingIfNeeded: $0)) }
         case (7, _): try message.forEachInteger(of: field) { int64.append($0) }
         default:
-            throw message.damaged(
-                at: field.offset, expected: "numbers in field \(field.number)", got: "another wire type")
+            throw message.damaged(field, expected: "numbers", got: "another wire type")
         }
     }
 

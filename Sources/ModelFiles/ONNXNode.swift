@@ -1,3 +1,5 @@
+internal import Bytes
+
 /// An operation of an ONNX graph.
 public struct ONNXNode: Sendable, Equatable {
     /// The value of an attribute.
@@ -38,7 +40,7 @@ public struct ONNXNode: Sendable, Equatable {
 
 extension ONNXNode {
     /// Reads a `NodeProto`.
-    init(_ message: ProtobufMessage, _ allowance: inout ONNXAllowance) throws {
+    init(_ message: FileMessage, _ allowance: inout ONNXAllowance) throws {
         var message = message
         while let field = try message.next() {
             try allowance.take(message, field)
@@ -57,7 +59,7 @@ extension ONNXNode {
 
     /// Reads an `AttributeProto`.
     private static func attribute(
-        _ message: ProtobufMessage, _ allowance: inout ONNXAllowance
+        _ message: FileMessage, _ allowance: inout ONNXAllowance
     ) throws -> (String, Attribute) {
         var message = message
         var name = ""
@@ -84,10 +86,10 @@ struct ONNXAllowance {
     private var remaining = maximum
 
     /// Counts one field.
-    mutating func take(_ message: ProtobufMessage, _ field: ProtobufMessage.Field) throws {
+    mutating func take(_ message: FileMessage, _ field: FileMessage.Field) throws {
         remaining -= 1
         guard remaining >= 0 else {
-            throw message.damaged(at: field.offset, expected: "a graph of at most \(Self.maximum) fields", got: "more")
+            throw message.damaged(field, expected: "a graph of at most \(Self.maximum) fields", got: "more")
         }
     }
 }

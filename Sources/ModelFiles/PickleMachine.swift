@@ -1,3 +1,4 @@
+internal import Bytes
 internal import Tensors
 
 /// A virtual machine for the pickles inside PyTorch archives (Python's `pickletools`, protocols 2 to 4).
@@ -55,7 +56,7 @@ struct PickleMachine {
     private(set) var storages: [Storage] = []
     private(set) var tensors: [TensorView] = []
 
-    private var reader: ByteReader
+    private var reader: FileReader
     private var opcodeOffset = 0
     private var stack: [Value] = []
     private var marks: [Int] = []
@@ -63,13 +64,13 @@ struct PickleMachine {
     /// Values that calls may still copy: one list can be the argument of many.
     private var copyBudget: Int
 
-    private init(_ reader: ByteReader) {
+    private init(_ reader: FileReader) {
         self.reader = reader
         copyBudget = reader.remaining
     }
 
     /// Runs the pickle that `reader` covers; gives the machine with all objects, and the value that remains.
-    static func run(_ reader: ByteReader) throws -> (machine: PickleMachine, result: Value) {
+    static func run(_ reader: FileReader) throws -> (machine: PickleMachine, result: Value) {
         var machine = PickleMachine(reader)
         while true {
             machine.opcodeOffset = machine.reader.position
@@ -155,14 +156,14 @@ struct PickleMachine {
             let values = try pop(2)
             guard case .object(let index) = values[0], objects[index].kind == .dictionary else {
                 throw CheckpointError.unsupportedInstruction(
-                    file: reader.file.path, instruction: "BUILD on anything but a dictionary", offset: opcodeOffset)
+                    file: reader.file, instruction: "BUILD on anything but a dictionary", offset: opcodeOffset)
             }
             stack.append(values[0])
         case UInt8(ascii: "Q"):  // BINPERSID
             stack.append(try storage(pop()))
         default:
             throw CheckpointError.unsupportedInstruction(
-                file: reader.file.path, instruction: Self.name(of: opcode), offset: opcodeOffset)
+                file: reader.file, instruction: Self.name(of: opcode), offset: opcodeOffset)
         }
     }
 
@@ -262,7 +263,7 @@ struct PickleMachine {
     private mutating func pushGlobal(_ module: String, _ name: String) throws {
         guard let global = PickleGlobal(module: module, name: name) else {
             throw CheckpointError.forbiddenGlobal(
-                file: reader.file.path, name: "\(module).\(name)", offset: opcodeOffset)
+                file: reader.file, name: "\(module).\(name)", offset: opcodeOffset)
         }
         stack.append(.global(global))
     }

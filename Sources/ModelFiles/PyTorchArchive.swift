@@ -1,3 +1,4 @@
+internal import Bytes
 public import Tensors
 
 /// A file that `torch.save` wrote (PyTorch 1.6 or later), its tensors used in place.
@@ -30,7 +31,7 @@ public struct PyTorchArchive: Sendable {
         try Self.checkByteOrder(of: archive, root: root)
 
         let range = try archive.range(of: pickle)
-        let (machine, result) = try PickleMachine.run(ByteReader(file, part: pickle.name, range: range))
+        let (machine, result) = try PickleMachine.run(FileReader(file, part: pickle.name, range: range))
         guard let members = Self.members(of: result, in: machine) else {
             throw CheckpointError.unexpectedValue(
                 file: file.path, key: "", expected: "a dictionary of tensors", got: Self.kind(of: result))
@@ -70,7 +71,7 @@ public struct PyTorchArchive: Sendable {
     private static func checkByteOrder(of archive: ZipArchive, root: String) throws {
         guard let entry = archive.entries["\(root)byteorder"] else { return }
         let range = try archive.range(of: entry)
-        var reader = try ByteReader(archive.file, part: entry.name, range: range)
+        var reader = try FileReader(archive.file, part: entry.name, range: range)
         let order = try reader.text(min(range.count, 16))
         guard order == "little" else {
             throw CheckpointError.unsupportedFormat(

@@ -1,3 +1,4 @@
+internal import Bytes
 public import Tensors
 
 /// A safetensors file, memory-mapped, its tensors used in place.
@@ -22,7 +23,7 @@ public struct SafetensorsFile: Sendable {
     /// Reads bytes that stand for a file.
     package init(_ file: MemoryMappedFile) throws {
         try WeightsFormat.safetensors.check(file)
-        var reader = try ByteReader(file, part: "safetensors header")
+        var reader = try FileReader(file, part: "safetensors header")
         let length = try reader.length64()
         guard length <= Self.maximumHeaderByteCount else {
             throw reader.damaged(
@@ -61,7 +62,7 @@ public struct SafetensorsFile: Sendable {
         let value: JSONValue
         do {
             value = try JSONParser.value(of: text)
-        } catch let error as JSONSyntaxError {
+        } catch {
             if let (key, depth) = error.duplicate, depth == 1, key != metadataKey {
                 throw CheckpointError.duplicateTensor(name: key, files: [file])
             }

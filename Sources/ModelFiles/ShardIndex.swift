@@ -1,3 +1,4 @@
+package import Bytes
 internal import Foundation
 
 /// A `*.index.json`: which tensor lies in which shard.

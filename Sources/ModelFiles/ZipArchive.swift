@@ -1,3 +1,4 @@
+internal import Bytes
 internal import Tensors
 
 /// The directory of a zip archive whose entries are used in place (PKWARE APPNOTE 6.3.10, ZIP64 included).
@@ -36,7 +37,7 @@ struct ZipArchive {
                 expected: "at most \(directory.range.count / 46) entries in \(directory.range.count) bytes",
                 got: "\(directory.count)")
         }
-        var reader = try ByteReader(file, part: "zip directory", range: directory.range)
+        var reader = try FileReader(file, part: "zip directory", range: directory.range)
         var entries: [String: Entry] = [:]
         for _ in 0..<directory.count {
             let start = reader.position
@@ -50,7 +51,7 @@ struct ZipArchive {
 
     /// Where the bytes of an entry lie in the file.
     func range(of entry: Entry) throws -> Range<Int> {
-        var reader = try ByteReader(file, part: "zip entry \(entry.name)", range: 0..<directoryOffset)
+        var reader = try FileReader(file, part: "zip entry \(entry.name)", range: 0..<directoryOffset)
         func expect<Value: Equatable>(_ got: Value, _ expected: Value, _ what: String) throws {
             guard got == expected else {
                 throw reader.damaged(at: entry.headerOffset, expected: "\(what) \(expected)", got: "\(got)")
@@ -90,7 +91,7 @@ struct ZipArchive {
 
     // MARK: - Central directory
 
-    private static func entry(_ reader: inout ByteReader) throws -> Entry {
+    private static func entry(_ reader: inout FileReader) throws -> Entry {
         let start = reader.position
         guard try reader.integer(UInt32.self) == 0x0201_4B50 else {
             throw reader.damaged(at: start, expected: "the signature of an entry", got: "other bytes")
@@ -136,7 +137,7 @@ struct ZipArchive {
         }
 
         /// Reads the extra fields, `length` bytes, and takes from the ZIP64 field what is missing.
-        mutating func widen(_ reader: inout ByteReader, _ length: Int) throws {
+        mutating func widen(_ reader: inout FileReader, _ length: Int) throws {
             let end = reader.position + length
             guard length <= reader.remaining else { return try reader.skip(length) }
             while end - reader.position >= 4 {
@@ -146,7 +147,7 @@ struct ZipArchive {
                     throw reader.damaged(
                         expected: "an extra field of at most \(end - reader.position) bytes", got: "\(size)")
                 }
-                var field = try ByteReader(reader.file, part: reader.part, from: reader.position, count: size)
+                var field = try FileReader(reader.source, part: reader.part, from: reader.position, count: size)
                 if id == 1 {
                     for size in [\Sizes.byteCount, \.storedByteCount, \.headerOffset]
                     where self[keyPath: size] == 0xFFFF_FFFF {
@@ -168,7 +169,7 @@ struct ZipArchive {
                 file: file.path, part: part, offset: max(0, file.byteCount - 22), expected: "an end record",
                 got: "none, as in a file that was not fetched completely")
         }
-        var reader = try ByteReader(file, part: part, from: end, count: 22)
+        var reader = try FileReader(file, part: part, from: end, count: 22)
         try reader.skip(4)
         let disk = try reader.integer(UInt16.self)
         let directoryDisk = try reader.integer(UInt16.self)
@@ -180,10 +181,10 @@ struct ZipArchive {
 
         // The record of 64 bits is used whenever it is there: PyTorch may write it for small archives, too.
         if end >= 20, file.littleEndianInteger(at: end - 20, as: UInt32.self) == 0x0706_4B50 {
-            var locator = try ByteReader(file, part: part, from: end - 20, count: 20)
+            var locator = try FileReader(file, part: part, from: end - 20, count: 20)
             try locator.skip(8)
             let wideOffset = try locator.length64()
-            var wide = try ByteReader(file, part: part, from: wideOffset, count: 56)
+            var wide = try FileReader(file, part: part, from: wideOffset, count: 56)
             guard try wide.integer(UInt32.self) == 0x0606_4B50, wideOffset <= end - 76 else {
                 throw wide.damaged(at: wideOffset, expected: "the end record of 64 bits", got: "other bytes")
             }

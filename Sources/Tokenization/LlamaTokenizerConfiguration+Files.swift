@@ -1,3 +1,4 @@
+internal import Bytes
 public import Foundation
 
 extension LlamaTokenizerConfiguration {
@@ -9,16 +10,18 @@ extension LlamaTokenizerConfiguration {
     /// - Throws: `TokenizationError` when a file is not JSON, holds a wrong value, or names another kind of tokenizer.
     public init(directory: URL) throws(TokenizationError) {
         self.init()
-        let config = try JSONObject(directory.appending(path: "tokenizer_config.json"))
+        let config = try ConfigurationFile(directory.appending(path: "tokenizer_config.json"))
         try apply(config)
         guard config?.has("added_tokens_decoder") != true else { return }
-        if let map = try JSONObject(directory.appending(path: "special_tokens_map.json")) {
+        if let map = try ConfigurationFile(directory.appending(path: "special_tokens_map.json")) {
             try applySpecialTokens(map)
         }
-        if let added = try JSONObject(directory.appending(path: "added_tokens.json")) { try applyAddedTokens(added) }
+        if let added = try ConfigurationFile(directory.appending(path: "added_tokens.json")) {
+            try applyAddedTokens(added)
+        }
     }
 
-    private mutating func apply(_ config: JSONObject?) throws(TokenizationError) {
+    private mutating func apply(_ config: ConfigurationFile?) throws(TokenizationError) {
         guard let config else { return }
         if let name = try config.string("tokenizer_class"), !["LlamaTokenizer", "LlamaTokenizerFast"].contains(name) {
             throw config.invalid("tokenizer_class", "\(name) is not LlamaTokenizer, the one kind that is read")
@@ -43,7 +46,7 @@ extension LlamaTokenizerConfiguration {
         try applySpecialTokens(config)
     }
 
-    private mutating func applySpecialTokens(_ map: JSONObject) throws(TokenizationError) {
+    private mutating func applySpecialTokens(_ map: ConfigurationFile) throws(TokenizationError) {
         func token(_ key: String, _ current: AddedToken?) throws(TokenizationError) -> AddedToken? {
             guard map.has(key) else { return current }
             return try map.token(key).map(resolved)
@@ -62,14 +65,14 @@ extension LlamaTokenizerConfiguration {
     }
 
     /// A special token: a bare string means the added token of that text, flags included.
-    private func resolved(_ written: (token: AddedToken, isBare: Bool)) -> AddedToken {
+    private func resolved(_ written: ConfigurationFile.WrittenToken) -> AddedToken {
         let added = addedTokens.values.first { $0.content.hasSameScalars(written.token.content) }
         var token = written.isBare ? added ?? written.token : written.token
         token.isSpecial = true
         return token
     }
 
-    private mutating func applyAddedTokens(_ added: JSONObject) throws(TokenizationError) {
+    private mutating func applyAddedTokens(_ added: ConfigurationFile) throws(TokenizationError) {
         for content in added.keys {
             guard let number = try added.number(content), let id = Int(exactly: number),
                 (0..<AddedToken.idLimit).contains(id),

@@ -1,3 +1,4 @@
+internal import Bytes
 public import Foundation
 
 extension PlainVocabulary {
@@ -30,6 +31,8 @@ extension PlainVocabulary {
     ///
     /// - Throws: As `init(tokenizerJSON:)`.
     public init(tokenizerJSON data: Data, file: String) throws(TokenizationError) {
+        // Foundation keeps one of two members with the same key, which here would hide a token.
+        _ = try JSONValue([UInt8](data), file: file, failing: TokenizationError.self)
         let json: TokenizerJSON
         do { json = try JSONDecoder().decode(TokenizerJSON.self, from: data) } catch {
             let (key, problem) = Self.place(of: error)
@@ -106,7 +109,8 @@ extension PlainVocabulary {
     private static func place(of error: any Error) -> (key: String, problem: String) {
         func name(_ path: [any CodingKey]) -> String {
             path.isEmpty
-                ? "(whole file)" : path.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")
+                ? TokenizationError.wholeFile
+                : path.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")
         }
         switch error as? DecodingError {
         case .keyNotFound(let key, let context): return (name(context.codingPath + [key]), "it is not there")
@@ -114,7 +118,7 @@ extension PlainVocabulary {
             return (name(context.codingPath), "it holds a value of another type")
         case .dataCorrupted(let context):
             return (name(context.codingPath), "it is not valid: \(context.debugDescription)")
-        default: return ("(whole file)", "it is not valid JSON")
+        default: return (TokenizationError.wholeFile, "it is not valid JSON")
         }
     }
 }

@@ -1,14 +1,19 @@
+internal import Bytes
+
+/// What a `tokenizer.model` is read through.
+private typealias Message = ProtobufMessage<[UInt8], TokenizationError>
+
 extension SentencePieceModel {
     /// Reads `ModelProto`. Every count grows with the bytes that back it, so nothing is allocated on a header's word.
     mutating func parse(_ bytes: [UInt8]) throws(TokenizationError) {
-        var reader = ProtobufReader(bytes, file: file, message: "model")
+        var reader = try Message(bytes, file: file, part: "model")
         var modelType = 1  // UNIGRAM, the format's default
-        while let field = try reader.nextField() {
+        while let field = try reader.next() {
             switch field.number {
-            case 1: pieces.append(try piece(reader.message(in: field, named: "pieces[\(pieces.count)]")))
-            case 2: try parseTrainer(reader.message(in: field, named: "trainer_spec"), modelType: &modelType)
-            case 3: try parseNormalizer(reader.message(in: field, named: "normalizer_spec"))
-            case 5: try refuseCharacterMap(reader.message(in: field, named: "denormalizer_spec"))
+            case 1: pieces.append(try piece(reader.message(in: field, part: "pieces[\(pieces.count)]")))
+            case 2: try parseTrainer(reader.message(in: field, part: "trainer_spec"), modelType: &modelType)
+            case 3: try parseNormalizer(reader.message(in: field, part: "normalizer_spec"))
+            case 5: try refuseCharacterMap(reader.message(in: field, part: "denormalizer_spec"))
             default: break
             }
         }
@@ -18,19 +23,17 @@ extension SentencePieceModel {
         }
     }
 
-    private func piece(_ message: ProtobufReader) throws(TokenizationError) -> Piece {
+    private func piece(_ message: Message) throws(TokenizationError) -> Piece {
         var reader = message
         var piece = Piece(text: "", score: 0, kind: .normal)
-        while let field = try reader.nextField() {
+        while let field = try reader.next() {
             switch field.number {
-            case 1: piece.text = try reader.string(of: field, named: "piece")
+            case 1: piece.text = try reader.text(of: field, named: "piece")
             case 2: piece.score = try reader.float(of: field, named: "score")
             case 3:
-                let type = try reader.int(of: field, named: "type")
+                let type = try reader.integer32(of: field, named: "type")
                 guard let kind = Kind(rawValue: type) else {
-                    throw .damagedModel(
-                        file: file, field: "\(reader.message).type", offset: field.offset,
-                        problem: "piece type \(type) is not one of 1...6")
+                    throw reader.damaged(field, "type", expected: "a piece type of 1...6", got: "\(type)")
                 }
                 piece.kind = kind
             default: break
@@ -40,29 +43,29 @@ extension SentencePieceModel {
     }
 
     private mutating func parseTrainer(
-        _ message: ProtobufReader, modelType: inout Int
+        _ message: Message, modelType: inout Int
     ) throws(TokenizationError) {
         var reader = message
-        while let field = try reader.nextField() {
+        while let field = try reader.next() {
             switch field.number {
-            case 3: modelType = try reader.int(of: field, named: "model_type")
+            case 3: modelType = try reader.integer32(of: field, named: "model_type")
             case 24:
                 guard try !reader.bool(of: field, named: "treat_whitespace_as_suffix") else {
                     throw unsupported("trainer_spec.treat_whitespace_as_suffix", "true", "false")
                 }
             case 35: byteFallback = try reader.bool(of: field, named: "byte_fallback")
-            case 41: bosID = id(try reader.int(of: field, named: "bos_id"))
-            case 42: eosID = id(try reader.int(of: field, named: "eos_id"))
-            case 43: padID = id(try reader.int(of: field, named: "pad_id"))
-            case 44: unknownSurface = try reader.string(of: field, named: "unk_surface")
+            case 41: bosID = id(try reader.integer32(of: field, named: "bos_id"))
+            case 42: eosID = id(try reader.integer32(of: field, named: "eos_id"))
+            case 43: padID = id(try reader.integer32(of: field, named: "pad_id"))
+            case 44: unknownSurface = try reader.text(of: field, named: "unk_surface")
             default: break
             }
         }
     }
 
-    private mutating func parseNormalizer(_ message: ProtobufReader) throws(TokenizationError) {
+    private mutating func parseNormalizer(_ message: Message) throws(TokenizationError) {
         var reader = message
-        while let field = try reader.nextField() {
+        while let field = try reader.next() {
             switch field.number {
             case 3: addDummyPrefix = try reader.bool(of: field, named: "add_dummy_prefix")
             case 4: removeExtraWhitespaces = try reader.bool(of: field, named: "remove_extra_whitespaces")
@@ -74,20 +77,20 @@ extension SentencePieceModel {
     }
 
     /// Throws when a normaliser rewrites characters, as `nmt_nfkc` does.
-    private func refuseCharacterMap(_ message: ProtobufReader) throws(TokenizationError) {
+    private func refuseCharacterMap(_ message: Message) throws(TokenizationError) {
         var reader = message
         var name = ""
         var mapBytes = 0
-        while let field = try reader.nextField() {
+        while let field = try reader.next() {
             switch field.number {
-            case 1: name = try reader.string(of: field, named: "name")
+            case 1: name = try reader.text(of: field, named: "name")
             case 2: mapBytes = try reader.range(of: field, named: "precompiled_charsmap").count
             default: break
             }
         }
         guard mapBytes == 0 else {
             let found = "a character map of \(mapBytes) bytes (normaliser \"\(name)\")"
-            throw unsupported("\(message.message).precompiled_charsmap", found, "none (normaliser \"identity\")")
+            throw unsupported("\(message.part).precompiled_charsmap", found, "none (normaliser \"identity\")")
         }
     }
 

@@ -1,3 +1,5 @@
+internal import Bytes
+
 /// What can go wrong between text and token ids: every case says what failed, where, and what to do next.
 public enum TokenizationError: Error, Equatable, Sendable {
     /// A file could not be read from disk.
@@ -57,4 +59,28 @@ extension TokenizationError: CustomStringConvertible {
             "training sample for template \(template), turn \(turn + 1): \(problem). Correct the sample."
         }
     }
+}
+
+extension TokenizationError: ByteReadingError, JSONReadingError {
+    package static func outOfBounds(file: String, part: String, offset: Int, wanted: Int, available: Int) -> Self {
+        .damagedModel(
+            file: file, field: part, offset: offset, problem: "it needs \(wanted) bytes where \(available) are left")
+    }
+
+    package static func damaged(file: String, part: String, offset: Int, expected: String, got: String) -> Self {
+        .damagedModel(file: file, field: part, offset: offset, problem: "expected \(expected), got \(got)")
+    }
+
+    package static func invalidJSON(file: String, line: Int, column: Int, reason: String) -> Self {
+        .invalidConfiguration(
+            file: file, key: wholeFile, problem: "it is not valid JSON: line \(line), column \(column): \(reason)")
+    }
+
+    package static func unexpectedValue(file: String, key: String, expected: String, got: String) -> Self {
+        .invalidConfiguration(
+            file: file, key: key.isEmpty ? wholeFile : key, problem: "it is not \(expected) but \(got)")
+    }
+
+    /// What stands for a key where all of a file is meant.
+    static let wholeFile = "(whole file)"
 }

@@ -1,3 +1,4 @@
+internal import Bytes
 public import Foundation
 
 /// Finds the tokenizer of a checkpoint in Hugging Face's layout.
@@ -34,7 +35,7 @@ public enum TokenizerDirectory {
                 hasTokenizerJSON: false)
         }
         var vocabulary = try PlainVocabulary(tokenizerJSON: directory.appending(path: "tokenizer.json"))
-        if let config = try JSONObject(directory.appending(path: "tokenizer_config.json")) {
+        if let config = try ConfigurationFile(directory.appending(path: "tokenizer_config.json")) {
             try vocabulary.apply(config)
         }
         return vocabulary
@@ -52,13 +53,13 @@ public enum TokenizerDirectory {
                 throw .unreadableFile(file: path, reason: error.localizedDescription)
             }
         }
-        return try JSONObject(directory.appending(path: "tokenizer_config.json"))?.string("chat_template")
+        return try ConfigurationFile(directory.appending(path: "tokenizer_config.json"))?.string("chat_template")
     }
 }
 
 extension PlainVocabulary {
     /// Takes the special tokens that `tokenizer_config.json` names.
-    fileprivate mutating func apply(_ config: JSONObject) throws(TokenizationError) {
+    fileprivate mutating func apply(_ config: ConfigurationFile) throws(TokenizationError) {
         var ids = ExactDictionary<Int>()
         for (id, token) in tokens.enumerated() where !token.isEmpty { ids[token] = id }
         func id(_ key: String, _ current: Int?) throws(TokenizationError) -> Int? {

@@ -1,3 +1,4 @@
+import Bytes
 import ModelFiles
 import NeuralNetwork
 import Tensors

@@ -1,5 +1,6 @@
+public import Bytes
 public import Foundation
-public import ModelFiles
+import ModelFiles
 public import Tensors
 
 /// One stage of a golden set: what its manifest says, and its files.

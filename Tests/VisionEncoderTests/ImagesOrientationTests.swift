@@ -1,3 +1,4 @@
+import Bytes
 import TestSupport
 import Testing
 
@@ -70,14 +71,17 @@ struct ImagesOrientationTests {
     }
 
     @Test("values outside 1...8, other types and counts are not orientations", arguments: [0, 9, 255, 65_535])
-    func badValues(value: Int) {
+    func badValues(value: Int) throws {
+        func reader(_ bytes: [UInt8]) throws -> EXIFOrientation.Reader {
+            try EXIFOrientation.Reader(bytes, file: "a", part: "EXIF")
+        }
         let exif = exifBytes(orientation: value, isLittleEndian: true)
-        #expect(EXIFOrientation.orientationTag(inTIFF: ByteReader(exif)) == value)
+        #expect(try EXIFOrientation.orientationTag(inTIFF: reader(exif)) == value)
         #expect(EXIFOrientation(rawValue: value) == nil)
         for position in [24, 26] {  // the entry's type, then its count
             var changed = exif
             changed[position] = 7
-            #expect(EXIFOrientation.orientationTag(inTIFF: ByteReader(changed)) == nil)
+            #expect(try EXIFOrientation.orientationTag(inTIFF: reader(changed)) == nil)
         }
     }
 

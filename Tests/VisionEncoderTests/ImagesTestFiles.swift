@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import TestSupport
 import Testing
@@ -21,16 +22,15 @@ struct StoredTensor {
 func storedTensors(_ url: URL) throws -> [String: StoredTensor] {
     let bytes = [UInt8](try Data(contentsOf: url))
     let headerLength = bytes.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
-    let header = try JSONDecoder().decode(
-        [String: ConfigurationValue].self, from: Data(bytes[8..<8 + headerLength]))
+    let header = try JSONParser.value(of: Array(bytes[8..<8 + headerLength])).object ?? [:]
     var tensors: [String: StoredTensor] = [:]
     for (name, value) in header where name != "__metadata__" {
         guard case .object(let entry) = value, case .array(let shape) = entry["shape"],
             case .array(let offsets) = entry["data_offsets"], case .string(let type) = entry["dtype"],
-            let first = offsets[0].integer, let end = offsets[1].integer
+            let first = offsets[0].int, let end = offsets[1].int
         else { continue }
         tensors[name] = StoredTensor(
-            shape: shape.compactMap(\.integer), type: type,
+            shape: shape.compactMap(\.int), type: type,
             bytes: Array(bytes[8 + headerLength + first..<8 + headerLength + end]))
     }
     return tensors
@@ -44,10 +44,10 @@ struct GoldenImages: Sendable {
     static let tensors: [String: StoredTensor] =
         (try? storedTensors(directory.appending(path: "expected.safetensors"))) ?? [:]
     /// Side of the small results.
-    static let smallSide: Int = (try? object("manifest.json"))?.at("extra", "small_size")?.integer ?? 0
+    static let smallSide: Int = (try? object("manifest.json"))?.at("extra", "small_size")?.int ?? 0
 
-    static func object(_ file: String) throws -> ConfigurationValue {
-        try JSONDecoder().decode(ConfigurationValue.self, from: Data(contentsOf: directory.appending(path: file)))
+    static func object(_ file: String) throws -> JSONValue {
+        try JSONParser.value(of: Array(Data(contentsOf: directory.appending(path: file))))
     }
 
     private static func load() throws -> [GoldenImage] {
@@ -58,14 +58,14 @@ struct GoldenImages: Sendable {
 
 struct GoldenImage: Sendable, CustomTestStringConvertible {
     let file: String
-    let record: ConfigurationValue
+    let record: JSONValue
 
     var testDescription: String { file }
     var key: String { record.at("key")?.text ?? "" }
     var path: String { GoldenImages.directory.appending(path: "files/\(file)").path }
     var bytes: [UInt8] { (try? Data(contentsOf: URL(filePath: path))).map { [UInt8]($0) } ?? [] }
     var size: ImageSize {
-        ImageSize(width: record.at("width")?.integer ?? 0, height: record.at("height")?.integer ?? 0)
+        ImageSize(width: record.at("width")?.int ?? 0, height: record.at("height")?.int ?? 0)
     }
 
     /// What is recorded under `<key>.<name>`.
@@ -82,8 +82,8 @@ struct GoldenImage: Sendable, CustomTestStringConvertible {
     }
 }
 
-extension ConfigurationValue {
-    func at(_ keys: String...) -> ConfigurationValue? {
+extension JSONValue {
+    func at(_ keys: String...) -> JSONValue? {
         keys.reduce(self) { value, key in
             if case .object(let pairs)? = value { pairs[key] } else { nil }
         }
@@ -93,13 +93,13 @@ extension ConfigurationValue {
         if case .string(let text) = self { text } else { nil }
     }
 
-    var items: [ConfigurationValue] {
+    var items: [JSONValue] {
         if case .array(let items) = self { items } else { [] }
     }
 
     /// [width, height].
     var size: ImageSize? {
-        guard items.count == 2, let first = items[0].integer, let second = items[1].integer else { return nil }
+        guard items.count == 2, let first = items[0].int, let second = items[1].int else { return nil }
         return ImageSize(width: first, height: second)
     }
 }

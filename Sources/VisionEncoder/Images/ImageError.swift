@@ -1,3 +1,5 @@
+internal import Bytes
+
 /// What can go wrong between a picture's bytes and a model's pixels.
 ///
 /// `source` is the path of the file, or what the caller named the bytes ("standard input").
@@ -55,5 +57,18 @@ public enum ImageError: Error, Equatable, CustomStringConvertible {
         case .configuration(let file, let key, let expected, let got):
             "\(file): \(key) is \(got), expected \(expected)"
         }
+    }
+}
+
+extension ImageError: JSONReadingError {
+    package static func invalidJSON(file: String, line: Int, column: Int, reason: String) -> Self {
+        unexpectedValue(
+            file: file, key: "", expected: "", got: "not JSON (line \(line), column \(column): \(reason))")
+    }
+
+    package static func unexpectedValue(file: String, key: String, expected: String, got: String) -> Self {
+        key.isEmpty
+            ? .configuration(file: file, key: "the file", expected: "one JSON object", got: got)
+            : .configuration(file: file, key: key, expected: expected, got: got)
     }
 }

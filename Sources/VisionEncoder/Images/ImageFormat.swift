@@ -19,9 +19,10 @@ public enum ImageFormat: String, Sendable, CaseIterable {
 
     /// The format whose signature `bytes` begins with. Reads at most the first kilobyte.
     public init(signatureOf bytes: [UInt8]) {
-        let reader = ByteReader(bytes)
-        let match = Self.signatures.first { _, parts in parts.allSatisfy { reader.matches($0.bytes, at: $0.offset) } }
-        self = match?.format ?? Self.text(reader) ?? .unknown
+        let match = Self.signatures.first { _, parts in
+            parts.allSatisfy { bytes.dropFirst($0.offset).starts(with: $0.bytes) }
+        }
+        self = match?.format ?? Self.text(bytes.prefix(1024)) ?? .unknown
     }
 
     /// Bytes that must stand at an offset.
@@ -54,8 +55,7 @@ public enum ImageFormat: String, Sendable, CaseIterable {
     ]
 
     /// Markup, after a byte order mark and blanks.
-    private static func text(_ reader: ByteReader) -> ImageFormat? {
-        let head = (0..<min(reader.count, 1024)).compactMap { reader.byte(at: $0) }
+    private static func text(_ head: ArraySlice<UInt8>) -> ImageFormat? {
         let words = String(decoding: head, as: UTF8.self).lowercased().drop { $0.isWhitespace || $0 == "\u{FEFF}" }
         if words.hasPrefix("<!doctype html") || words.hasPrefix("<html") { return .html }
         guard words.hasPrefix("<") else { return nil }

@@ -1,4 +1,4 @@
-import Foundation
+internal import Bytes
 
 extension ImageProcessing {
     /// The keys of `config.json` that choose it.
@@ -10,7 +10,7 @@ extension ImageProcessing {
     /// it would silently treat as "square", are an error.
     /// - Throws: `ImageError.configuration`.
     public init(configuration bytes: [UInt8], file: String = "config.json") throws {
-        let object = try ConfigurationObject(bytes, file: file)
+        let object = try JSONObject<ImageError>(bytes, file: file)
         let key = "image_aspect_ratio"
         switch object[key] {
         case nil, .string("square"): self = .square
@@ -26,24 +26,22 @@ extension ImageProcessing {
     }
 
     /// Pinpoints given as a list, or as a string that holds a list the way Python writes it.
-    static func pinpoints(_ value: ConfigurationValue) -> [ImageSize]? {
+    static func pinpoints(_ value: JSONValue) -> [ImageSize]? {
         switch value {
         case .array(let pairs):
             let sizes = pairs.compactMap(pinpoint)
             return sizes.count == pairs.count && !sizes.isEmpty ? sizes : nil
         case .string(let text):
             let json = text.map { $0 == "(" ? "[" : $0 == ")" ? "]" : $0 }.filter { !$0.isWhitespace }
-            let list = String(json).replacing(",]", with: "]")
-            guard let list = try? JSONDecoder().decode(ConfigurationValue.self, from: Data(list.utf8)),
-                case .array = list
-            else { return nil }
+            let list = Array(String(json).replacing(",]", with: "]").utf8)
+            guard let list = try? JSONParser.value(of: list), case .array = list else { return nil }
             return pinpoints(list)
         default: return nil
         }
     }
 
-    private static func pinpoint(_ value: ConfigurationValue) -> ImageSize? {
-        guard case .array(let pair) = value, pair.count == 2, let width = pair[0].integer, let height = pair[1].integer,
+    private static func pinpoint(_ value: JSONValue) -> ImageSize? {
+        guard case .array(let pair) = value, pair.count == 2, let width = pair[0].int, let height = pair[1].int,
             (1...RGBImage.sideLimit).contains(width), (1...RGBImage.sideLimit).contains(height)
         else { return nil }
         return ImageSize(width: width, height: height)

@@ -1,5 +1,3 @@
-internal import Tensors
-
 /// A JSON value, for files whose keys are not all known beforehand.
 ///
 /// Numbers that are integers in the file and fit `Int` stay exact; all others are doubles.
@@ -18,19 +16,6 @@ public enum JSONValue: Sendable, Equatable {
     case boolean(Bool)
     /// `null`.
     case null
-
-    /// Reads the file at `path`, of at most 100 MB.
-    /// - Throws: `CheckpointError.unreadable`, or `.invalidJSON` with line and column; a key that an object holds twice
-    ///   is invalid, and so are more than 128 levels.
-    public init(contentsOf path: String) throws {
-        self = try JSONFile.read(path).value
-    }
-
-    /// Reads a text held in memory; `source` names it in errors, as in `init(contentsOf:)`.
-    /// - Throws: `CheckpointError.invalidJSON`.
-    public init(parsing text: [UInt8], source: String) throws {
-        self = try JSONFile.parse(text, file: source)
-    }
 
     /// The value under `key`; nil if this is no object or has no such key.
     public subscript(key: String) -> JSONValue? {
@@ -81,28 +66,6 @@ public enum JSONValue: Sendable, Equatable {
         case .number(let value): "\(value)"
         case .boolean(let value): "\(value)"
         case .null: "null"
-        }
-    }
-}
-
-extension JSONValue: Decodable {
-    /// Decodes any JSON value.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let value = try? container.decode(Bool.self) {
-            self = .boolean(value)
-        } else if let value = try? container.decode(Int.self) {
-            self = .integer(value)
-        } else if let value = try? container.decode(Double.self) {
-            self = .number(value)
-        } else if let value = try? container.decode(String.self) {
-            self = .string(value)
-        } else if let value = try? container.decode([JSONValue].self) {
-            self = .array(value)
-        } else {
-            self = .object(try container.decode([String: JSONValue].self))
         }
     }
 }

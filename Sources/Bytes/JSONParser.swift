@@ -1,15 +1,13 @@
 /// What is wrong with a JSON text, and where.
-struct JSONSyntaxError: Error, Equatable {
+package struct JSONSyntaxError: Error {
     /// Offset of the byte in the text.
-    var offset: Int
-    var reason: String
+    package var offset: Int
+    package var reason: String
     /// A key that its object holds twice, and how many objects and arrays enclose it.
-    var duplicate: (key: String, depth: Int)?
-
-    static func == (a: Self, b: Self) -> Bool { a.offset == b.offset && a.reason == b.reason }
+    package var duplicate: (key: String, depth: Int)?
 
     /// Line and column, counted from 1 and in bytes.
-    func position(in text: [UInt8]) -> (line: Int, column: Int) {
+    package func position(in text: [UInt8]) -> (line: Int, column: Int) {
         let before = text.prefix(offset)
         let line = before.count { $0 == 0x0A } + 1
         let start = before.lastIndex(of: 0x0A).map { $0 + 1 } ?? 0
@@ -21,7 +19,7 @@ struct JSONSyntaxError: Error, Equatable {
 ///
 /// Foundation's decoder keeps one of two members with the same key; in the header of a safetensors file that would
 /// hide a tensor. Errors here carry their position, and depth is bounded.
-struct JSONParser {
+package struct JSONParser {
     private static let maximumDepth = 128
 
     private let text: [UInt8]
@@ -29,7 +27,7 @@ struct JSONParser {
     private var depth = 0
 
     /// The value that `text` holds, with nothing but white space around it.
-    static func value(of text: [UInt8]) throws -> JSONValue {
+    package static func value(of text: [UInt8]) throws(JSONSyntaxError) -> JSONValue {
         var parser = JSONParser(text: text)
         let value = try parser.value()
         parser.skipWhiteSpace()
@@ -64,11 +62,17 @@ struct JSONParser {
 
     // MARK: Values
 
-    private mutating func value() throws -> JSONValue {
+    private mutating func value() throws(JSONSyntaxError) -> JSONValue {
         skipWhiteSpace()
         switch current {
-        case UInt8(ascii: "{"): return try nested { try $0.object() }
-        case UInt8(ascii: "["): return try nested { try $0.array() }
+        case UInt8(ascii: "{"):
+            try enter()
+            defer { depth -= 1 }
+            return try object()
+        case UInt8(ascii: "["):
+            try enter()
+            defer { depth -= 1 }
+            return try array()
         case UInt8(ascii: "\""): return .string(try string())
         case UInt8(ascii: "t"): return try word("true", .boolean(true))
         case UInt8(ascii: "f"): return try word("false", .boolean(false))
@@ -79,15 +83,13 @@ struct JSONParser {
         }
     }
 
-    private mutating func nested(_ body: (inout Self) throws -> JSONValue) throws -> JSONValue {
+    private mutating func enter() throws(JSONSyntaxError) {
         guard depth < Self.maximumDepth else { throw error("more than \(Self.maximumDepth) levels") }
         depth += 1
-        defer { depth -= 1 }
         position += 1
-        return try body(&self)
     }
 
-    private mutating func object() throws -> JSONValue {
+    private mutating func object() throws(JSONSyntaxError) -> JSONValue {
         var members: [String: JSONValue] = [:]
         skipWhiteSpace()
         if take("}") { return .object(members) }
@@ -110,7 +112,7 @@ struct JSONParser {
         }
     }
 
-    private mutating func array() throws -> JSONValue {
+    private mutating func array() throws(JSONSyntaxError) -> JSONValue {
         var elements: [JSONValue] = []
         skipWhiteSpace()
         if take("]") { return .array(elements) }
@@ -122,7 +124,7 @@ struct JSONParser {
         }
     }
 
-    private mutating func word(_ word: String, _ value: JSONValue) throws -> JSONValue {
+    private mutating func word(_ word: String, _ value: JSONValue) throws(JSONSyntaxError) -> JSONValue {
         let start = position
         for byte in word.utf8 {
             guard current == byte else { throw error("expected a value", at: start) }
@@ -131,7 +133,7 @@ struct JSONParser {
         return value
     }
 
-    private mutating func number() throws -> JSONValue {
+    private mutating func number() throws(JSONSyntaxError) -> JSONValue {
         let start = position
         var isInteger = true
         _ = take("-")
@@ -151,7 +153,7 @@ struct JSONParser {
         return .number(value)
     }
 
-    private mutating func digits(orElse expected: String) throws {
+    private mutating func digits(orElse expected: String) throws(JSONSyntaxError) {
         let start = position
         while let current, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(current) { position += 1 }
         if position == start { throw unexpected(expected) }
@@ -159,7 +161,7 @@ struct JSONParser {
 
     // MARK: Strings
 
-    private mutating func string() throws -> String {
+    private mutating func string() throws(JSONSyntaxError) -> String {
         let start = position
         position += 1
         var bytes: [UInt8] = []
@@ -182,7 +184,7 @@ struct JSONParser {
         throw error("the string does not end", at: start)
     }
 
-    private mutating func escape() throws -> [UInt8] {
+    private mutating func escape() throws(JSONSyntaxError) -> [UInt8] {
         guard let byte = current else { throw unexpected("an escape") }
         let start = position - 1
         position += 1
@@ -205,7 +207,7 @@ struct JSONParser {
         return Array(String(Character(scalar)).utf8)
     }
 
-    private mutating func hexadecimal() throws -> UInt32 {
+    private mutating func hexadecimal() throws(JSONSyntaxError) -> UInt32 {
         var code: UInt32 = 0
         for _ in 0..<4 {
             guard let current, let digit = Character(Unicode.Scalar(current)).hexDigitValue, current < 0x80 else {
