@@ -139,7 +139,7 @@ static vlm_image_mode mode_of(jpeg_reader *reader) {
     }
 }
 
-static void fill_header(jpeg_reader *reader, vlm_image_header *header) {
+static void fill_header(jpeg_reader *reader, size_t count, vlm_image_header *header) {
     struct jpeg_decompress_struct *decoder = &reader->decoder;
     header->width = decoder->image_width;
     header->height = decoder->image_height;
@@ -147,6 +147,7 @@ static void fill_header(jpeg_reader *reader, vlm_image_header *header) {
     header->bit_depth = decoder->data_precision;
     header->is_progressive = decoder->progressive_mode;
     // Every block's first coefficient takes a Huffman code of one bit or more; arithmetic coding has no such bound.
+    header->pixel_bytes = (int64_t)count;
     int64_t blocks = 0;
     for (int c = 0; c < decoder->num_components; c++)
         blocks += (int64_t)decoder->comp_info[c].width_in_blocks * decoder->comp_info[c].height_in_blocks;
@@ -200,7 +201,7 @@ static void read_part(
     if (setjmp(reader->leave)) return;
     open_jpeg(reader, bytes, count);
     if (header != NULL)
-        fill_header(reader, header);
+        fill_header(reader, count, header);
     else
         read_pixels(reader, rgb, rgb_count);
 }

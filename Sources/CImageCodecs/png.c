@@ -79,6 +79,18 @@ static png_structp open_png(png_source *source, png_infop *info) {
     return png;
 }
 
+/// Bytes in all IDAT chunks, as far as they are there.
+static int64_t data_bytes(const uint8_t *bytes, size_t count) {
+    int64_t sum = 0;
+    for (size_t offset = 8; offset <= count && count - offset >= 8;) {
+        size_t length = png_get_uint_32(bytes + offset), left = count - offset - 8;
+        if (memcmp(bytes + offset + 4, "IDAT", 4) == 0) sum += (int64_t)(length < left ? length : left);
+        if (length > left) break;
+        offset += 12 + length;
+    }
+    return sum;
+}
+
 static void fill_header(png_structp png, png_infop info, vlm_image_header *header) {
     static const vlm_image_mode modes[] = {
         [PNG_COLOR_TYPE_GRAY] = VLM_IMAGE_GRAY, [PNG_COLOR_TYPE_GRAY_ALPHA] = VLM_IMAGE_GRAY_ALPHA,
@@ -103,6 +115,7 @@ vlm_image_status vlm_png_header(
     png_structp png = open_png(&source, &info);
     if (png == NULL) return source.status;
     fill_header(png, info, header);
+    header->pixel_bytes = data_bytes(bytes, count);
     png_destroy_read_struct(&png, &info, NULL);
     return VLM_IMAGE_OK;
 }

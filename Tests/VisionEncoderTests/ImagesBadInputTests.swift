@@ -130,6 +130,35 @@ struct ImagesBadInputTests {
             return
         }
         #expect(reason.contains("at least"))
+        // A PNG as long as it should be, but by a chunk that holds no pixels.
+        let padded = header.prefix(33) + pngChunk("zzZz", [UInt8](repeating: 1, count: 500_000)) + header.dropFirst(33)
+        let other = #expect(throws: ImageError.self) { try RGBImage.information(of: Array(padded)) }
+        #expect(other == .truncated(source: "standard input", byteCount: padded.count, reason: reason))
+    }
+
+    @Test("a JPEG that says it is coded arithmetically is decoded or refused, and not beyond the limit of pixels")
+    func arithmetic() throws {
+        let golden = try #require(
+            try GoldenImages.all.first {
+                try $0.file.hasSuffix(".jpg") && !RGBImage.information(of: $0.bytes).isProgressive
+                    && !$0.bytes.hasRestartMarkers
+            })
+        var bytes = golden.bytes
+        let frame = try #require(bytes.indices.first { bytes[$0...].starts(with: [0xFF, 0xC0]) })
+        bytes[frame + 1] = 0xC9
+        #expect(try RGBImage(decoding: bytes).size == golden.size)
+        func sized(_ side: Int) -> [UInt8] {
+            var bytes = bytes
+            for offset in [5, 7] {
+                (bytes[frame + offset], bytes[frame + offset + 1]) = (UInt8(side >> 8), UInt8(side & 255))
+            }
+            return bytes
+        }
+        #expect(
+            throws: ImageError.tooManyPixels(source: "a", size: ImageSize(width: 60_000, height: 60_000))
+        ) { try RGBImage(decoding: sized(60_000), named: "a") }
+        // Few bits may stand for any number of blocks, so nothing is wrong with this one.
+        #expect(try RGBImage.information(of: sized(2000)).storedSize == ImageSize(width: 2000, height: 2000))
     }
 
     @Test(

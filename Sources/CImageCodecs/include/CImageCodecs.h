@@ -42,7 +42,10 @@ typedef struct vlm_image_header {
     vlm_image_mode mode;
     int32_t bit_depth;        // bits of one sample, or of one palette index
     int32_t is_progressive;   // Adam7 or progressive JPEG
-    int64_t least_bytes;      // no complete file of this size can be shorter: refuse before allocating
+    int64_t pixel_bytes;      // bytes that may hold pixels
+    /// No complete picture of this size has fewer of them: refuse before allocating. 0 for a JPEG with arithmetic coding,
+    /// in which a whole block may take the thousandth part of a bit; there the limit of pixels must do.
+    int64_t least_bytes;
 } vlm_image_header;
 
 /// Where the libraries' words go: the reason of a failure, or after a success the first warning (empty if none).

@@ -102,10 +102,10 @@ private struct ImageCodec {
         let size = ImageSize(width: Int(found.width), height: Int(found.height))
         guard size.width <= RGBImage.sideLimit, size.height <= RGBImage.sideLimit, size.area <= RGBImage.pixelLimit
         else { throw ImageError.tooManyPixels(source: source, size: size) }
-        guard bytes.count >= found.least_bytes else {
+        guard found.pixel_bytes >= found.least_bytes else {
             throw ImageError.truncated(
                 source: source, byteCount: bytes.count,
-                reason: "but \(size) pixels take at least \(found.least_bytes)")
+                reason: "\(found.pixel_bytes) of them for pixels, but \(size) take at least \(found.least_bytes)")
         }
         return ImageInformation(
             format: format, mode: Self.mode(found.mode), bitDepth: Int(found.bit_depth),
