@@ -4,6 +4,7 @@ import LLaVAPipeline
 import ModelFiles
 import Tensors
 import TestSupport
+import Tokenization
 
 /// Small sound files of every kind, from which damaged ones are made.
 public enum FuzzSeeds {
@@ -12,7 +13,11 @@ public enum FuzzSeeds {
         switch target {
         case .safetensors: try [tensors(), fixture("golden/llava/adamw.safetensors")]
         case .pyTorch: try [fixture("golden/llava/torch_zip_odd.bin"), fixture("golden/llava/query_abstractor.bin")]
-        case .gguf: try [ggufModel(.float32), ggufModel(.q8_0), ggufValues()]
+        case .gguf:
+            try [
+                ggufModel(.float32, PlainVocabulary(tokenizerJSON: Data(byteLevelTokenizer.utf8), file: "seed")),
+                ggufModel(.q8_0, pieces()), ggufValues(),
+            ]
         case .onnx: onnx()
         case .sentencePiece:
             try [
@@ -20,6 +25,8 @@ public enum FuzzSeeds {
                 fixture("tokenizer-variants/user-defined.model"),
             ]
         case .tokenizerJSON: [Array(byteLevelTokenizer.utf8)]
+        case .tokenizerConfig: try [Array(tokenizerConfig.utf8), fixture("tiny-model/tokenizer_config.json")]
+        case .model: [Array(assembledModel.utf8)]
         case .json:
             try [
                 "tiny-model/config.json", "tiny-model/vision_tower/config.json", "golden/pmod/model/config.json",
@@ -27,7 +34,9 @@ public enum FuzzSeeds {
                 "golden/clip_vit/full_clip/config.json", "tiny-model/tokenizer_config.json",
             ].map(fixture)
         case .png: try pictures("png")
-        case .jpeg: try pictures("jpg")
+        case .jpeg:
+            // One of them also as if it were coded arithmetically, which makes another picture of the same data.
+            try pictures("jpg") + pictures("jpg").compactMap(arithmetic).prefix(1)
         case .index:
             try [
                 Array(
@@ -61,6 +70,11 @@ public enum FuzzSeeds {
             .map { try Array(Data(contentsOf: directory.appending(path: $0))) }.filter { $0.count < 4000 }
     }
 
+    private static func arithmetic(_ jpeg: [UInt8]) -> [UInt8]? {
+        guard let frame = jpeg.indices.first(where: { jpeg[$0...].starts(with: [0xFF, 0xC0]) }) else { return nil }
+        return jpeg[...frame] + [0xC9] + jpeg[(frame + 2)...]
+    }
+
     private static func written(_ write: (String) throws -> Void) throws -> [UInt8] {
         let directory = try Fixtures.temporaryDirectory()
         defer { try? FileManager.default.removeItem(at: directory) }
@@ -82,21 +96,22 @@ extension FuzzSeeds {
         return try written { try SafetensorsWriter.write(tensors, to: $0) }
     }
 
-    private static func ggufModel(_ type: ElementType) throws -> [UInt8] {
+    private static func ggufModel(_ type: ElementType, _ vocabulary: PlainVocabulary) throws -> [UInt8] {
         let config = LlamaConfig(
             vocabSize: 6, hiddenSize: 32, intermediateSize: 32, numHiddenLayers: 1, numAttentionHeads: 2,
             numKeyValueHeads: 1, maxPositionEmbeddings: 16, rmsNormEps: 1e-5, ropeTheta: 10_000, ropeScalingFactor: 2,
             tieWordEmbeddings: false)
         var weights = RandomWeights(seed: 5)
         weights.llama(vocabulary: 6, size: 32, intermediate: 32, layers: 1, keyValueSize: 16)
-        let vocabulary: [String: GGUFValue] = [
-            "tokenizer.ggml.model": .string("gpt2"), "tokenizer.ggml.tokens": .array(.string(["a", "b", "ab"])),
-            "tokenizer.ggml.token_type": .array(.int32([1, 1, 1])), "tokenizer.ggml.merges": .array(.string(["a b"])),
-            "tokenizer.ggml.eos_token_id": .uint32(2),
-        ]
         return try written {
-            try GGUFCheckpoint.write(config, weights.tensors, as: type, metadata: vocabulary, to: $0)
+            try GGUFCheckpoint.write(config, weights.tensors, as: type, metadata: vocabulary.ggufMetadata, to: $0)
         }
+    }
+
+    private static func pieces() throws -> PlainVocabulary {
+        let model = try SentencePieceModel(bytes: fixture("tokenizer-variants/no-byte-fallback.model"), file: "seed")
+        let tokenizer = try SentencePieceTokenizer(model)
+        return PlainVocabulary(LlamaTokenizer(tokenizer, configuration: LlamaTokenizerConfiguration()))
     }
 
     /// A file with a value of every type and little else.
@@ -133,6 +148,21 @@ extension FuzzSeeds {
             ONNXBytes.model(initializers: [ONNXBytes.tensor("w", matrix)]),
         ]
     }
+
+    private static let tokenizerConfig = #"""
+        {"tokenizer_class":"LlamaTokenizer","legacy":false,"add_bos_token":true,"add_eos_token":false,
+        "added_tokens_decoder":{"0":{"content":"<unk>","special":true},"512":{"content":"<tool>","lstrip":true,
+        "rstrip":false,"single_word":true,"special":false}},"bos_token":{"content":"<s>","lstrip":false},
+        "eos_token":"</s>","unk_token":"<unk>","pad_token":null,"additional_special_tokens":["<tool>"],
+        "model_max_length":1e30,"chat_template":"{{ '<|im_start|>' + message['role'] }}<|im_end|>"}
+        """#
+
+    private static let assembledModel = #"""
+        {"format":"vlm-assembled-model","version":1,"decoder":{"path":"/models/a.gguf","files":{"a.gguf":
+        {"bytes":5,"sha256":"00"}}},"vision_tower":{"path":"vit","files":{"vit.onnx":{"bytes":6,"sha256":"01"}}},
+        "connector":{"path":"c.safetensors","files":{"c.safetensors":{"bytes":7,"sha256":"02"}}},
+        "config":{"mm_vision_select_layer":-3,"untrained":true,"rope_theta":1.5,"mm_vision_tower":"vit"}}
+        """#
 
     private static let byteLevelTokenizer = #"""
         {"version":"1.0","added_tokens":[{"id":0,"content":"<|im_end|>","special":true,"lstrip":true},

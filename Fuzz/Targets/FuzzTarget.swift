@@ -17,8 +17,12 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case onnx
     case sentencePiece = "sentencepiece"
     case tokenizerJSON = "tokenizer-json"
+    /// `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`.
+    case tokenizerConfig = "tokenizer-config"
     /// `config.json` and its relatives: models, towers and image processors.
     case json
+    /// `model.json` of an assembled model.
+    case model
     case png
     case jpeg
     /// `model.safetensors.index.json`.
@@ -41,13 +45,22 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
             try Self.use(LlamaTokenizer(pieces, configuration: LlamaTokenizerConfiguration()))
         case .tokenizerJSON:
             try Self.use(PlainVocabulary(tokenizerJSON: Data(bytes), file: "hostile.json").tokenizer())
+        case .tokenizerConfig: try Self.tokenizerConfig(bytes)
         case .json: try Self.json(bytes)
+        case .model:
+            let model = try AssembledModel(parsing: Data(bytes), file: "model.json")
+            for part in [model.decoder, model.visionTower, model.connector] {
+                let names = part.files.keys + (part.path.hasPrefix("/") ? [] : [part.path])
+                precondition(!names.contains { $0.split(separator: "/").contains("..") }, "\(names)")
+            }
         case .png:
             // Few changes leave a checksum right, and libpng looks no further than a wrong one.
             try Self.image(Array(Pictures.repairingChecksums(ofPNG: Data(bytes))))
             try Self.image(bytes)
         case .jpeg: try Self.image(bytes)
-        case .index: _ = try ShardIndex(JSONFile.parse(bytes, file: "hostile.index.json"), path: "hostile.index.json")
+        case .index:
+            _ = try ShardIndex(
+                JSONValue(parsing: bytes, source: "hostile.index.json"), path: "hostile.index.json")
         }
     }
 
@@ -77,7 +90,41 @@ extension FuzzTarget {
 
     private static func gguf(_ file: GGUFFile) throws {
         use(file.tensors)
-        use(try GGUFCheckpoint(file).llama().tensors)
+        let checkpoint = try GGUFCheckpoint(file)
+        // A model without a vocabulary is still read, and the other way round.
+        let vocabulary = Result { try use(checkpoint.vocabulary().tokenizer()) }
+        use(try checkpoint.llama().tensors)
+        try vocabulary.get()
+    }
+
+    /// Reads the bytes as each of the files that say which tokens a SentencePiece model has on top.
+    private static func tokenizerConfig(_ bytes: [UInt8]) throws {
+        let pieces = try pieces.get()
+        let directory = try Fixtures.temporaryDirectory()
+        defer { try? FileManager.default.removeItem(at: directory) }
+        var refusal: (any Error)?
+        for name in ["added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"] {
+            let file = directory.appending(path: name)
+            try Data(bytes).write(to: file)
+            refusal = nil
+            do {
+                let configuration = try LlamaTokenizerConfiguration(directory: directory)
+                try use(LlamaTokenizer(pieces, configuration: configuration))
+                if let template = try TokenizerDirectory.chatTemplate(in: directory) {
+                    _ = try ConversationTemplate.recognized(chatTemplate: template)
+                }
+            } catch {
+                guard isExpected(error) else { throw error }
+                refusal = error
+            }
+            try FileManager.default.removeItem(at: file)
+        }
+        if let refusal { throw refusal }
+    }
+
+    private static let pieces = Result {
+        try SentencePieceTokenizer(
+            SentencePieceModel(contentsOf: Fixtures.directory.appending(path: "tiny-model/tokenizer.model")))
     }
 
     /// Encodes and decodes text in which most rules of a tokenizer apply.
@@ -99,7 +146,7 @@ extension FuzzTarget {
             do { try body() } catch { refusals.append(error) }
         }
         attempt {
-            let value = try JSONFile.parse(bytes, file: "config.json")
+            let value = try JSONValue(parsing: bytes, source: "config.json")
             _ = CheckpointLayout(config: value, tensorNames: ["model.embed_tokens.weight"])
         }
         attempt { _ = try JSONFile.decode(LLaVAConfig.self, from: data, file: "config.json") }

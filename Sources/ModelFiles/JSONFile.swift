@@ -25,20 +25,15 @@ public enum JSONFile {
     }
 
     /// The value in the file and the bytes it was read from.
-    static func read(_ path: String) throws -> (value: JSONValue, data: Data) {
+    package static func read(_ path: String) throws -> (value: JSONValue, data: Data) {
         let data = try data(path)
-        return (try parse(data, file: path), data)
-    }
-
-    /// The value that bytes hold which stand for the file at `file`.
-    package static func parse(_ bytes: some Sequence<UInt8>, file: String) throws -> JSONValue {
-        try JSONValue(Array(bytes), file: file, failing: CheckpointError.self)
+        return (try JSONValue(parsing: [UInt8](data), source: path), data)
     }
 
     /// Decodes bytes that stand for the file at `file`.
     public static func decode<Value: Decodable>(_ type: Value.Type, from data: Data, file: String) throws -> Value {
         // Foundation takes more for JSON than we do, and one of two members with the same key.
-        _ = try parse(data, file: file)
+        _ = try JSONValue(parsing: [UInt8](data), source: file)
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         do {
@@ -60,7 +55,7 @@ extension JSONValue {
     /// Reads a text held in memory; `source` names it in errors, as in `init(contentsOf:)`.
     /// - Throws: `CheckpointError.invalidJSON`.
     public init(parsing text: [UInt8], source: String) throws {
-        self = try JSONFile.parse(text, file: source)
+        try self.init(text, file: source, failing: CheckpointError.self)
     }
 }
 

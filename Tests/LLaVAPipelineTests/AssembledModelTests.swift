@@ -126,6 +126,7 @@ struct AssembledModelTests {
         let text = try String(contentsOf: json, encoding: .utf8)
         for (old, new, word) in [
             ("\"connector.safetensors\"\n", "\"../connector.safetensors\"\n", "absolute"),
+            ("\"connector.safetensors\" : {", "\"a/../../connector.safetensors\" : {", "absolute"),
             ("vlm-assembled-model", "another", "format"), ("\"version\" : 1", "\"version\" : 1, \"more\" : 2", "more"),
         ] {
             try Data(text.replacing(old, with: new).utf8).write(to: json)

@@ -1,4 +1,5 @@
 import Foundation
+import LLaVAPipeline
 import ModelFiles
 import Tensors
 import TestSupport
@@ -73,6 +74,33 @@ import VisionEncoder
             adding: ["added_tokens_decoder", "additional_special_tokens"],
             of: 10)
         trial.finish("side files")
+    }
+
+    @Test("the tower that config.json names is a name and no path: nothing outside the model is opened for it")
+    func towerName() throws {
+        let prefix = "model.vision_tower.vision_tower."
+        var tower: [String: Tensor] = [:]
+        let model = try TinyModel.copy { tensors in
+            for (name, tensor) in tensors where name.hasPrefix(prefix) {
+                tower[String(name.dropFirst(prefix.count))] = tensor
+                tensors[name] = nil
+            }
+        }
+        // A sound tower beside the model, which a path in config.json would lead to.
+        let place = model.deletingLastPathComponent().appending(path: "tower")
+        try FileManager.default.moveItem(at: model.appending(path: "vision_tower"), to: place)
+        try SafetensorsWriter.write(tower, to: place.appending(path: "model.safetensors").path)
+        var options = LoadOptions()
+        options.visionTower = place.path
+        _ = try LLaVAModel.load(from: model.path, options: options)
+        for name in [place.path, "../tower", place.appending(path: "model.safetensors").path, "file://" + place.path] {
+            try TinyModel.change(["mm_vision_tower": name], in: model.appending(path: "config.json"))
+            let error = try #require(throws: LLaVAError.self) { try LLaVAModel.load(from: model.path) }
+            guard case .missingVisionTower(name, model.path) = error else {
+                Issue.record("\(name): \(error)")
+                continue
+            }
+        }
     }
 
     @Test("values of a configuration that cuts pictures into tiles are refused, or do no harm")

@@ -1,5 +1,5 @@
 import Bytes
-import Foundation
+package import Foundation
 public import ModelFiles
 
 /// A model made of parts that lie elsewhere, each in any format that is read: `model.json`, a file of ours.
@@ -103,15 +103,17 @@ extension AssembledModel {
         guard isAssembled(path) else { return nil }
         let url = URL(filePath: path)
         let file = url.lastPathComponent == fileName ? url : url.appending(path: fileName)
-        let model = try decode(file.path)
+        let model = try AssembledModel(parsing: JSONFile.read(file.path).data, file: file.path)
         return (model, file.deletingLastPathComponent().path)
     }
 
-    private static func decode(_ path: String) throws -> AssembledModel {
-        let value = try JSONValue(contentsOf: path)
-        guard value["format"]?.string == formatName, value["version"]?.int == 1 else {
+    /// Takes the description that `data` holds, which stands for the file at `path`.
+    /// - Throws: `CheckpointError` for what is no such description or names a path that it may not.
+    package init(parsing data: Data, file path: String) throws {
+        let value = try JSONValue(parsing: [UInt8](data), source: path)
+        guard value["format"]?.string == Self.formatName, value["version"]?.int == 1 else {
             throw CheckpointError.unexpectedValue(
-                file: path, key: "format", expected: "\"\(formatName)\" of version 1", got: "something else")
+                file: path, key: "format", expected: "\"\(Self.formatName)\" of version 1", got: "something else")
         }
         let known: Set = ["format", "version", "decoder", "vision_tower", "connector", "lora", "config"]
         if let key = value.object?.keys.filter({ !known.contains($0) }).min() {
@@ -119,9 +121,8 @@ extension AssembledModel {
                 file: path, key: key, expected: "one of \(known.sorted().joined(separator: ", "))",
                 got: "an unknown key")
         }
-        let model = try JSONFile.decode(AssembledModel.self, from: path)
-        try model.checkPaths(file: path)
-        return model
+        self = try JSONFile.decode(AssembledModel.self, from: data, file: path)
+        try checkPaths(file: path)
     }
 
     /// Throws for a path that leads out of the model's directory without saying so.
