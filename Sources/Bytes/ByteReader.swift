@@ -12,10 +12,10 @@ package struct ByteReader<Source: ByteSource, Failure: ByteReadingError> {
     /// The bytes of the file that may be read.
     package let range: Range<Int>
     /// Where in the file the next read begins.
-    package private(set) var position: Int
+    package internal(set) var position: Int
 
     /// A reader of `range`, which must lie inside the file; of the whole file if it is nil.
-    package init(_ source: Source, file: String, part: String, range: Range<Int>? = nil) throws(Failure) {
+    @inlinable package init(_ source: Source, file: String, part: String, range: Range<Int>? = nil) throws(Failure) {
         let range = range ?? 0..<source.byteCount
         guard range.lowerBound >= 0, range.upperBound <= source.byteCount else {
             throw .outOfBounds(
@@ -30,7 +30,7 @@ package struct ByteReader<Source: ByteSource, Failure: ByteReadingError> {
     }
 
     /// A reader of `count` bytes from `offset` of the file.
-    package init(_ source: Source, file: String, part: String, from offset: Int, count: Int) throws(Failure) {
+    @inlinable package init(_ source: Source, file: String, part: String, from offset: Int, count: Int) throws(Failure) {
         guard offset >= 0, count >= 0, offset <= source.byteCount, count <= source.byteCount - offset else {
             throw .outOfBounds(
                 file: file, part: part, offset: offset, wanted: count,
@@ -40,10 +40,10 @@ package struct ByteReader<Source: ByteSource, Failure: ByteReadingError> {
     }
 
     /// Bytes that have not been read.
-    package var remaining: Int { range.upperBound - position }
+    @inlinable package var remaining: Int { range.upperBound - position }
 
     /// The next little-endian integer.
-    package mutating func integer<Value: FixedWidthInteger & BitwiseCopyable>(
+    @inlinable package mutating func integer<Value: FixedWidthInteger & BitwiseCopyable>(
         _ type: Value.Type = Value.self
     ) throws(Failure) -> Value {
         let count = MemoryLayout<Value>.size
@@ -53,28 +53,28 @@ package struct ByteReader<Source: ByteSource, Failure: ByteReadingError> {
     }
 
     /// The next big-endian integer.
-    package mutating func bigEndian<Value: FixedWidthInteger & BitwiseCopyable>(
+    @inlinable package mutating func bigEndian<Value: FixedWidthInteger & BitwiseCopyable>(
         _ type: Value.Type = Value.self
     ) throws(Failure) -> Value {
         try integer(type).byteSwapped
     }
 
     /// The next little-endian 64-bit length or offset.
-    package mutating func length64() throws(Failure) -> Int {
+    @inlinable package mutating func length64() throws(Failure) -> Int {
         let value = try integer(UInt64.self)
         guard let length = Int(exactly: value) else { throw outOfBounds(wanted: .max) }
         return length
     }
 
     /// The next `count` bytes.
-    package mutating func bytes(_ count: Int) throws(Failure) -> [UInt8] {
+    @inlinable package mutating func bytes(_ count: Int) throws(Failure) -> [UInt8] {
         try check(count)
         defer { position += count }
         return source.bytes(in: position..<position + count)
     }
 
     /// The next `count` bytes as UTF-8.
-    package mutating func text(_ count: Int) throws(Failure) -> String {
+    @inlinable package mutating func text(_ count: Int) throws(Failure) -> String {
         let start = position
         guard let text = String(validating: try bytes(count), as: UTF8.self) else {
             throw damaged(at: start, expected: "UTF-8 text", got: "other bytes")
@@ -83,7 +83,7 @@ package struct ByteReader<Source: ByteSource, Failure: ByteReadingError> {
     }
 
     /// The text up to the next line feed, which is skipped.
-    package mutating func line(atMost limit: Int) throws(Failure) -> String {
+    @inlinable package mutating func line(atMost limit: Int) throws(Failure) -> String {
         let start = position
         while try integer(UInt8.self) != 0x0A {
             guard position - start <= limit else {
@@ -97,28 +97,28 @@ package struct ByteReader<Source: ByteSource, Failure: ByteReadingError> {
     }
 
     /// A reader of the next `count` bytes alone, which are passed over here.
-    package mutating func reader(_ count: Int) throws(Failure) -> ByteReader {
+    @inlinable package mutating func reader(_ count: Int) throws(Failure) -> ByteReader {
         let start = position
         try skip(count)
         return try ByteReader(source, file: file, part: part, range: start..<position)
     }
 
     /// Passes over `count` bytes.
-    package mutating func skip(_ count: Int) throws(Failure) {
+    @inlinable package mutating func skip(_ count: Int) throws(Failure) {
         try check(count)
         position += count
     }
 
     /// The error for something at `offset` that breaks the format's rules.
-    package func damaged(at offset: Int? = nil, expected: String, got: String) -> Failure {
+    @inlinable package func damaged(at offset: Int? = nil, expected: String, got: String) -> Failure {
         .damaged(file: file, part: part, offset: offset ?? position, expected: expected, got: got)
     }
 
-    private func check(_ count: Int) throws(Failure) {
+    @inlinable func check(_ count: Int) throws(Failure) {
         guard count >= 0, count <= remaining else { throw outOfBounds(wanted: count) }
     }
 
-    private func outOfBounds(wanted: Int) -> Failure {
+    @inlinable func outOfBounds(wanted: Int) -> Failure {
         .outOfBounds(file: file, part: part, offset: position, wanted: wanted, available: remaining)
     }
 }

@@ -60,6 +60,9 @@ package struct JSONObject<Failure: JSONReadingError> {
     /// The number of `key`.
     package func number(_ key: String) throws(Failure) -> Double? { try value(key, expected: "a number", \.double) }
 
+    /// The whole number of `key`.
+    package func integer(_ key: String) throws(Failure) -> Int? { try value(key, expected: "an integer", \.int) }
+
     /// The text of `key`.
     package func string(_ key: String) throws(Failure) -> String? { try value(key, expected: "a string", \.string) }
 
@@ -69,6 +72,26 @@ package struct JSONObject<Failure: JSONReadingError> {
     /// The object of `key`.
     package func object(_ key: String) throws(Failure) -> JSONObject? {
         try value(key, expected: "an object", \.object).map { nested($0, key) }
+    }
+
+    /// The elements of `key`, all of them objects.
+    package func objects(_ key: String) throws(Failure) -> [JSONObject]? {
+        guard let elements = try array(key) else { return nil }
+        var objects: [JSONObject] = []
+        for (index, element) in elements.enumerated() {
+            let place = "\(key).\(index)"
+            guard let members = element.object else {
+                throw .unexpectedValue(file: file, key: path + place, expected: "an object", got: element.kind)
+            }
+            objects.append(nested(members, place))
+        }
+        return objects
+    }
+
+    /// The value that was read of `key`, which must be there.
+    package func required<Value>(_ key: String, _ value: Value?, expected: String) throws(Failure) -> Value {
+        guard let value else { throw error(key, expected: expected) }
+        return value
     }
 
     /// Members that stand somewhere under `key`, as an object of their own.

@@ -31,13 +31,7 @@ extension PlainVocabulary {
     ///
     /// - Throws: As `init(tokenizerJSON:)`.
     public init(tokenizerJSON data: Data, file: String) throws(TokenizationError) {
-        // Foundation keeps one of two members with the same key, which here would hide a token.
-        _ = try JSONValue([UInt8](data), file: file, failing: TokenizationError.self)
-        let json: TokenizerJSON
-        do { json = try JSONDecoder().decode(TokenizerJSON.self, from: data) } catch {
-            let (key, problem) = Self.place(of: error)
-            throw .invalidConfiguration(file: file, key: key, problem: problem)
-        }
+        let json = try TokenizerJSON(ConfigurationFile([UInt8](data), file: file))
         let pipeline = try json.pipeline(file: file)
         self.init(model: "gpt2", tokens: [], source: file)
         preTokenizer = pipeline.preTokenizer.rawValue
@@ -47,7 +41,7 @@ extension PlainVocabulary {
         ignoresMerges = json.model.ignore_merges
         merges = json.model.merges
         try takeTokens(of: json)
-        let ids = ExactDictionary(json.added_tokens?.map { ($0.content, $0.id) } ?? [])
+        let ids = ExactDictionary(json.added_tokens.map { ($0.token.content, $0.id) })
         bosID = json.firstSpecialToken.flatMap { ids[$0] }
         eosID = json.lastSpecialToken.flatMap { ids[$0] }
         addsBOS = bosID != nil
@@ -73,7 +67,7 @@ extension PlainVocabulary {
     }
 
     private mutating func takeTokens(of json: TokenizerJSON) throws(TokenizationError) {
-        let added = json.added_tokens ?? []
+        let added = json.added_tokens
         let highest = max(json.model.vocab.values.max() ?? -1, added.map(\.id).max() ?? -1)
         let lowest = min(json.model.vocab.values.min() ?? 0, added.map(\.id).min() ?? 0)
         guard lowest >= 0, highest < Self.maximumTokenCount else {
@@ -89,36 +83,17 @@ extension PlainVocabulary {
             tokens[id] = text
             types[id] = SentencePieceModel.Kind.normal.rawValue
         }
-        for token in added {
-            guard !token.content.isEmpty else { throw invalid("the added token \(token.id) is empty") }
-            guard token.single_word != true else {
+        for (id, token) in added.map({ ($0.id, $0.token) }) {
+            guard !token.content.isEmpty else { throw invalid("the added token \(id) is empty") }
+            guard !token.isSingleWord else {
                 throw .unsupportedModel(
                     file: source, field: "added_tokens", found: "single_word for \(token.content.debugDescription)",
                     supported: "added tokens that count inside words too")
             }
-            let kind: SentencePieceModel.Kind = token.special == true ? .control : .userDefined
-            tokens[token.id] = token.content
-            types[token.id] = kind.rawValue
-            addedTokens[token.id] = AddedToken(
-                token.content, stripsLeft: token.lstrip ?? false, stripsRight: token.rstrip ?? false,
-                isSpecial: token.special ?? false)
-        }
-    }
-
-    /// Where in the file decoding failed, and why.
-    private static func place(of error: any Error) -> (key: String, problem: String) {
-        func name(_ path: [any CodingKey]) -> String {
-            path.isEmpty
-                ? TokenizationError.wholeFile
-                : path.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")
-        }
-        switch error as? DecodingError {
-        case .keyNotFound(let key, let context): return (name(context.codingPath + [key]), "it is not there")
-        case .typeMismatch(_, let context), .valueNotFound(_, let context):
-            return (name(context.codingPath), "it holds a value of another type")
-        case .dataCorrupted(let context):
-            return (name(context.codingPath), "it is not valid: \(context.debugDescription)")
-        default: return (TokenizationError.wholeFile, "it is not valid JSON")
+            let kind: SentencePieceModel.Kind = token.isSpecial ? .control : .userDefined
+            tokens[id] = token.content
+            types[id] = kind.rawValue
+            addedTokens[id] = token
         }
     }
 }

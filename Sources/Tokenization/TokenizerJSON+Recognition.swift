@@ -30,7 +30,7 @@ extension TokenizerJSON {
         if let decoder, decoder.type != "ByteLevel" { throw unsupported("decoder", decoder.type, "ByteLevel") }
         guard let (preTokenizer, addsSpacePrefix) = recognizedPreTokenizer else {
             let found = (pre_tokenizer?.steps ?? []).map { step in
-                step.type + (step.pattern?.Regex.map { " \($0.debugDescription)" } ?? "")
+                step.type + (step.pattern.map { " \($0.debugDescription)" } ?? "")
             }
             throw unsupported(
                 "pre_tokenizer", found.isEmpty ? "none" : found.joined(separator: " and then "),
@@ -51,7 +51,7 @@ extension TokenizerJSON {
         case "Digits": return steps[0].individual_digits == true && usesRegex ? (.smollm, false) : nil
         case "Split":
             guard steps[0].behavior == "Isolated", steps[0].invert != true, !usesRegex,
-                let pattern = steps[0].pattern?.Regex
+                let pattern = steps[0].pattern
             else { return nil }
             return [PreTokenizer.llama3, .qwen2].first { $0.pattern.hasSameScalars(pattern) }.map { ($0, false) }
         default: return nil
@@ -61,12 +61,12 @@ extension TokenizerJSON {
     /// The control token that the template of a sequence begins with, if it begins with one.
     var firstSpecialToken: String? {
         let template = post_processor?.steps.first { $0.type == "TemplateProcessing" }
-        return template?.single?.first?.SpecialToken?.id
+        return template?.single?.first.flatMap(\.self)
     }
 
     /// The control token that the template of a sequence ends with, if it ends with one.
     var lastSpecialToken: String? {
         let template = post_processor?.steps.first { $0.type == "TemplateProcessing" }
-        return template?.single?.last?.SpecialToken?.id
+        return template?.single?.last.flatMap(\.self)
     }
 }

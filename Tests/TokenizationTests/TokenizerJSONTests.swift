@@ -69,7 +69,7 @@ struct TokenizerJSONTests {
             ("pre_tokenizer.use_regex", "false", "ByteLevel"), ("model.unk_token", "\"a\"", "bytes have no token"),
             ("model.unk_token", "\"nowhere\"", "nowhere"), ("added_tokens.0.single_word", "true", "single_word"),
             ("added_tokens.0.id", "-1", "-1"), ("added_tokens.0.id", "99999999", "99999999"),
-            ("added_tokens.0.id", "1.5", "not valid"), ("model.vocab.x", "7", "belongs to two"),
+            ("added_tokens.0.id", "1.5", "added_tokens.0.id"), ("model.vocab.x", "7", "belongs to two"),
             ("model.vocab", "[]", "model.vocab"), ("model.merges.0", "5", "model.merges"),
             ("model.merges.0", "\"x\"", "merge 0"),
         ])
