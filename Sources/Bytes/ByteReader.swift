@@ -30,7 +30,8 @@ package struct ByteReader<Source: ByteSource, Failure: ByteReadingError> {
     }
 
     /// A reader of `count` bytes from `offset` of the file.
-    @inlinable package init(_ source: Source, file: String, part: String, from offset: Int, count: Int) throws(Failure) {
+    @inlinable package init(_ source: Source, file: String, part: String, from offset: Int, count: Int) throws(Failure)
+    {
         guard offset >= 0, count >= 0, offset <= source.byteCount, count <= source.byteCount - offset else {
             throw .outOfBounds(
                 file: file, part: part, offset: offset, wanted: count,

@@ -13,7 +13,8 @@ extension ConfigurationFile {
         let file = url.path(percentEncoded: false)
         guard FileManager.default.fileExists(atPath: file) else { return nil }
         let data: Data
-        do { data = try Data(contentsOf: url) } catch {
+        // Data(contentsOf:) of swift-foundation leaks a page for every empty file.
+        do { data = try FileHandle(forReadingFrom: url).readToEnd() ?? Data() } catch {
             throw .unreadableFile(file: file, reason: error.localizedDescription)
         }
         try self.init([UInt8](data), file: file)
