@@ -47,6 +47,7 @@ import Tokenization
         #expect(report["question"]?.string == "what changed?")
         #expect(report["threads"]?.int == 2 && report["seed"]?.int == 0)
         #expect(["portable", "avx2", "avx512"].contains(report["kernels"]?.string))
+        #expect(report["quantized_products"]?.string == "native")
 
         let images = try #require(report["images"]?.array)
         #expect(images.map { $0["source"]?.string } == [Pictures.png, Pictures.turnedJPEG])
