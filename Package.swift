@@ -64,7 +64,8 @@ let package = Package(
         library(
             "Training",
             [
-                "Bytes", "CZlib", "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors",
+                "Bytes", "CZlib", "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD",
+                "Tensors",
                 "Tokenization", "VisionEncoder",
             ]),
         .executableTarget(

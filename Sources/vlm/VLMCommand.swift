@@ -19,7 +19,8 @@ struct VLMCommand: ParsableCommand {
             """,
         subcommands: [
             AskCommand.self, ChatCommand.self, InspectCommand.self, TraceCommand.self, AssembleCommand.self,
-            ConvertCommand.self, SynthCommand.self, TokenizeCommand.self, DataCommand.self, TrainCommand.self, BenchCommand.self,
+            ConvertCommand.self, SynthCommand.self, TokenizeCommand.self, DataCommand.self, TrainCommand.self,
+            BenchCommand.self,
         ])
 
     static func main() {

@@ -16,7 +16,7 @@ public enum HybridModel {
             "mod_target_layers", "mod_target_token_type", "mod_router_factor", "mod_weight_norm", "mod_bias_enabled",
         ]
         var changes: [String: Any?] = [
-            "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 2,
+            "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2,
             "num_key_value_heads": 2, "mm_hidden_size": 16, "mm_vision_select_layer": -1, "num_visual_tokens": 16,
             "query_abstractor_num_heads": 2, "query_abstractor_keys": "features_and_positions",
         ]

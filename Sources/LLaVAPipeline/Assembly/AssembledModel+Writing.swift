@@ -127,7 +127,8 @@ extension AssembledModel {
             let lora = draft.appending(path: "lora")
             try manager.createDirectory(at: lora, withIntermediateDirectories: true)
             try LowRankAdapterFiles.write(adapters, base: model.decoder.path, to: lora)
-            model.lora = try Part(path: lora.path, recordedAs: "lora")
+            model.lora = try Part(
+                directory: lora, names: LowRankAdapterFiles.names, recordedAs: "lora")
         }
         model.config["untrained"] = nil
         try model.write(in: draft)

@@ -186,9 +186,16 @@ extension AssembledModel.Part {
         self.init(path: recorded, files: files)
     }
 
+    /// Files of a directory as they are now.
+    init(directory: URL, names: [String], recordedAs recorded: String) throws {
+        let digests = try names.map { ($0, try FileDigest(of: directory.appending(path: $0).path)) }
+        self.init(path: recorded, files: Dictionary(uniqueKeysWithValues: digests))
+    }
+
     /// Files beside weights that decide what a model computes or says.
     private static let companions = [
-        "config.json", "adapter_config.json", "preprocessor_config.json", "tokenizer.model", "tokenizer.json", "tokenizer_config.json",
+        "config.json", "preprocessor_config.json", "tokenizer.model", "tokenizer.json",
+        "tokenizer_config.json",
         "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
     ]
 

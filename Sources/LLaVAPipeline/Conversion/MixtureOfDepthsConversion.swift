@@ -23,7 +23,8 @@ enum MixtureOfDepthsConversion {
         guard known.isEmpty else {
             throw LLaVAError.malformed(
                 path: source.path,
-                reason: "its mixture of depths is in layers \(known), and would be in \(routed): begin with a dense model")
+                reason:
+                    "its mixture of depths is in layers \(known), and would be in \(routed): begin with a dense model")
         }
         var result = tensors
         for layer in routed {

@@ -98,11 +98,12 @@ public struct LLaVAModel: Sendable {
     /// Features of several processed images, computed together.
     /// - Throws: As for one image.
     public func encode(_ images: [ProcessedImage]) throws -> [Features] {
+        guard let first = images.first else { return [] }
         guard let vision else { throw LLaVAError.textOnly(checkpoint: path) }
         for image in images { try vision.check(image) }
-        guard let first = images.first else { return [] }
         let views = Tensor.concatenatingRows(images.map(\.pixelValues).map { $0.reshaped(to: [$0.rows, $0.columns]) })
-        let all = views.reshaped(to: [images.reduce(0) { $0 + $1.pixelValues.shape[0] }] + first.pixelValues.shape.dropFirst())
+        let all = views.reshaped(
+            to: [images.reduce(0) { $0 + $1.pixelValues.shape[0] }] + first.pixelValues.shape.dropFirst())
         let features = vision.featureSelection(
             vision.tower.hiddenState(all, at: vision.hiddenStateIndex),
             hasClassToken: vision.tower.config.hasClassToken)

@@ -9,6 +9,8 @@ public enum LowRankAdapterFiles {
     private static let prefix = "base_model.model."
     private static let weightsFile = "adapter_model.safetensors"
     private static let configFile = "adapter_config.json"
+    /// The files that are written.
+    static let names = [configFile, weightsFile]
 
     private struct Configuration: Codable {
         var peftType: String?
@@ -31,11 +33,14 @@ public enum LowRankAdapterFiles {
             ("lora_alpha", "\(config.loraAlpha)", config.loraAlpha.isFinite),
         ]
         for (key, value, isKnown) in unsupported where !isKnown {
-            throw LLaVAError.unsupported(key: "\(configFile): \(key)", value: value, supported: "plain LoRA of rank 1...4096")
+            throw LLaVAError.unsupported(
+                key: "\(configFile): \(key)", value: value, supported: "plain LoRA of rank 1...4096")
         }
-        let checkpoint = try CheckpointDirectory(path: path)
+        let weights = [weightsFile, "adapter_model.bin"].map { path + "/" + $0 }
+        let stored = try TensorFile.load(
+            path: weights.first { FileManager.default.fileExists(atPath: $0) } ?? weights[0])
         var tensors: [String: Tensor] = [:]
-        for (name, tensor) in checkpoint.tensors where name.contains(".lora_A.") || name.contains(".lora_B.") {
+        for (name, tensor) in stored where name.contains(".lora_A.") || name.contains(".lora_B.") {
             // Some versions write the adapter's own name between `lora_A` and `weight`.
             var parts = (name.hasPrefix(prefix) ? name.dropFirst(prefix.count) : name[...]).split(separator: ".")
             if parts.count > 2, parts[parts.count - 2] == "default" { parts.remove(at: parts.count - 2) }

@@ -42,7 +42,7 @@ final class AnswerLearner: Learner {
         trainer.isCheckpointing = recipe.gradientCheckpointing ?? false
         self.trainer = trainer
 
-        let assistant = try Assistant(model)
+        let assistant = try Assistant(model, templateName: recipe.template)
         let side = assistant.pictureSide
         let memory = FeatureMemory(bytes: cacheBytes)
         func opened(_ source: Recipe.DataSource) throws -> ExampleSource {

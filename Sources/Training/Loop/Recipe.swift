@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import ModelFiles
 
@@ -14,6 +15,8 @@ public struct Recipe: Sendable, Equatable, Codable {
     public var model: String
     /// A vision tower in place of the model's own, relative to the recipe.
     public var visionTower: String?
+    /// How conversations are written out, for a model that does not say it itself.
+    public var template: String?
     /// What is learned from, each in its share of the examples.
     public var data: [DataSource]
     /// What is scored during training; never trained on.
@@ -219,10 +222,12 @@ extension Recipe {
 
     /// All keys of a recipe by their path.
     private static let keys: Set<String> = [
-        "description", "stage", "model", "vision_tower", "data", "validation", "trainable", "lora", "visual_tokens", "steps", "batch", "accumulate",
+        "description", "stage", "model", "vision_tower", "template", "data", "validation", "trainable", "lora",
+        "visual_tokens", "steps", "batch", "accumulate",
         "captions", "optimizer", "gradient_checkpointing", "checkpoint_every", "evaluate_every", "seed",
         "data.set", "data.split", "data.directory", "data.count", "data.weight", "data.seed", "data.questions",
-        "lora.rank", "lora.alpha", "lora.targets", "optimizer.learning_rate", "optimizer.warmup_steps", "optimizer.final_rate_ratio", "optimizer.weight_decay",
+        "lora.rank", "lora.alpha", "lora.targets", "optimizer.learning_rate", "optimizer.warmup_steps",
+        "optimizer.final_rate_ratio", "optimizer.weight_decay",
         "optimizer.beta1", "optimizer.beta2", "optimizer.clip_norm",
     ]
 

@@ -109,7 +109,8 @@ public final class TrainingRun {
             throw RecipeError.invalid(
                 file: path, key: "stage", expected: "answers, whose labels can be checked", got: "dense_labels")
         }
-        let assistant = try Assistant(LLaVAModel.load(from: Recipe.path(recipe.model, relativeTo: base)))
+        let assistant = try Assistant(
+            LLaVAModel.load(from: Recipe.path(recipe.model, relativeTo: base)), templateName: recipe.template)
         let check = DataCheck(
             template: assistant.template.template, tokenizer: assistant.tokenizer,
             maximumLength: assistant.model.config.llama.maxPositionEmbeddings,

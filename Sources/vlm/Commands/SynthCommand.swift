@@ -5,7 +5,8 @@ import LLaVAPipeline
 struct SynthCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "synth",
-        abstract: "Make a model with random weights from its configuration: to train it, or to see what its shape costs.",
+        abstract:
+            "Make a model with random weights from its configuration: to train it, or to see what its shape costs.",
         discussion: """
             The configuration is a directory with config.json, perhaps tokenizer files, and perhaps vision_tower/ with
             files of its own. It is copied, and model.safetensors put beside each config.json. Where a query transformer

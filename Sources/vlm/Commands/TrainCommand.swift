@@ -64,7 +64,8 @@ struct TrainCommand: ParsableCommand {
         context.memory = MemoryPool()
         try context.run {
             let run = try TrainingRun(
-                recipe: recipe, directory: out, resuming: resume, overfitting: overfitOneBatch, cacheBytes: featureMemory << 30)
+                recipe: recipe, directory: out, resuming: resume, overfitting: overfitOneBatch,
+                cacheBytes: featureMemory << 30)
             Terminal.note("training \(run.trainedWeights) weights of \(run.recipe.model)")
             if resume { Terminal.note("resuming after step \(run.step) of \(run.recipe.steps)") }
             let interrupt = Interrupt()

@@ -68,7 +68,8 @@ public struct EasyVQADataset: TrainingDataset {
         func field(_ name: String, _ classes: [String]) -> DenseLabels.Field {
             let known = turns.lazy.compactMap { classes.firstIndex(of: $0.answer) }.first
             return .init(
-                name: name, classes: ["background"] + classes, values: [known.map { UInt8($0 + 1) } ?? DenseLabels.ignored])
+                name: name, classes: ["background"] + classes,
+                values: [known.map { UInt8($0 + 1) } ?? DenseLabels.ignored])
         }
         return DenseLabels(grid: 1, fields: [field("shape", shapes), field("colour", colors)])
     }
