@@ -10,9 +10,10 @@ extension QueryTransformer {
     ///   - tokenSize: width of the decoder, E.
     ///   - numHeads: attention heads, a divisor of D.
     ///   - keys: what the keys are made of.
+    ///   - values: what the values are made of.
     public init(
         _ weights: WeightReader, maximumTokens: Int, featureSize: Int, tokenSize: Int, numHeads: Int,
-        keys: KeySource = .positions
+        keys: KeySource = .positions, values: ValueSource = .features
     ) {
         let size = featureSize
         // The three projections are stored as one matrix, rows q | k | v.
@@ -34,5 +35,6 @@ extension QueryTransformer {
         proj = weights.matrix("proj", [size, tokenSize])
         self.numHeads = numHeads
         keySource = keys
+        valueSource = values
     }
 }

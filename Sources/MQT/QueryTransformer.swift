@@ -30,6 +30,17 @@ public struct QueryTransformer: Sendable {
     /// What the keys are made of.
     let keySource: KeySource
 
+    /// What the values are made of, which become the tokens.
+    let valueSource: ValueSource
+
+    /// What a token is told of the cells its query attends to.
+    public enum ValueSource: String, Sendable {
+        /// What the tower saw there, as published.
+        case features
+        /// Where they lie as well, for a tower whose features do not say it. A form of ours.
+        case featuresAndPositions = "features_and_positions"
+    }
+
     /// What queries are compared with.
     public enum KeySource: String, Sendable {
         /// Positions alone, as published: the attention weights are the same for every image.
@@ -78,7 +89,9 @@ public struct QueryTransformer: Sendable {
             let features = features.reshaped(to: [1] + features.shape)
             return tokens(ofBatch: features, budget: budget, grid: table.grid)
         }
-        let v = vProj(lnV(features))  // [N, D]
+        let normalized = lnV(features)
+        let v = vProj(
+            valueSource == .features ? normalized : normalized + keyPositions(for: table.grid))  // [N, D]
         let y = weightedValues(table.weights, v, rows: budget.tokens)
         let z = outProj(y, isRowInvariant: true)  // [m, D]
         return product(z, proj, layout: .inOut, isRowInvariant: true)
@@ -95,8 +108,8 @@ extension QueryTransformer {
         let (images, cells, m) = (features.shape[0], features.shape[1], budget.tokens)
         precondition(cells == grid.count, "features \(features.shape) on \(grid)")
         let normalized = lnV(features.reshaped(to: [images * cells, featureSize]))  // [B · N, D]
-        let v = vProj(normalized)
         let positions = keyPositions(for: grid).gatheredRows((0..<images * cells).map { $0 % cells })
+        let v = vProj(valueSource == .features ? normalized : normalized + positions)
         let k = kProj(lnK(keySource == .positions ? positions : normalized + positions))  // [B · N, D]
         let rows = 0..<m
         let q = qProj(lnQ(query[rows] + posEmbed[rows]), isRowInvariant: true)  // [m, D]

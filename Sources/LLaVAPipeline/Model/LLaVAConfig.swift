@@ -25,6 +25,8 @@ public struct LLaVAConfig: Sendable, Equatable {
     /// What the query transformer's keys are made of: `positions`, as published, or `features_and_positions` (a key of
     /// ours).
     public var queryAbstractorKeys: String
+    /// What its values are made of: `features`, as published, or `features_and_positions` (a key of ours).
+    public var queryAbstractorValues: String
     /// Visual tokens the checkpoint was last run with; nil where the training script left a word there.
     public var numVisualTokens: Int?
     /// How the views of one image are put in sequence: `flat` or `spatial_unpad`.
@@ -47,7 +49,7 @@ public struct LLaVAConfig: Sendable, Equatable {
 extension LLaVAConfig: Decodable {
     private enum Key: String, CodingKey, CaseIterable {
         case mmVisionTower, mmVisionSelectLayer, mmVisionSelectFeature, mmProjectorType, mmPatchMergeType
-        case queryAbstractorType, queryAbstractorNumHeads, queryAbstractorKeys, numVisualTokens, maxNumPatches,
+        case queryAbstractorType, queryAbstractorNumHeads, queryAbstractorKeys, queryAbstractorValues, numVisualTokens, maxNumPatches,
             tokenizerModelMaxLength
         case modTargetLayers, eosTokenId, conversationTemplate, untrained
     }
@@ -70,6 +72,8 @@ extension LLaVAConfig: Decodable {
         queryAbstractorType = try values.decodeIfPresent(String.self, forKey: .queryAbstractorType)
         queryAbstractorNumHeads = try values.decodeIfPresent(Int.self, forKey: .queryAbstractorNumHeads)
         queryAbstractorKeys = try values.decodeIfPresent(String.self, forKey: .queryAbstractorKeys) ?? "positions"
+        queryAbstractorValues =
+            try values.decodeIfPresent(String.self, forKey: .queryAbstractorValues) ?? "features"
         // Stage 2 of MQT leaves "second_stage" here, which means any number while training and M afterwards.
         numVisualTokens = try? values.decodeIfPresent(Int.self, forKey: .numVisualTokens)
         mmPatchMergeType = try values.decodeIfPresent(String.self, forKey: .mmPatchMergeType) ?? "flat"

@@ -226,9 +226,14 @@ extension VisualConnector {
                 key: "query_abstractor_keys", value: config.queryAbstractorKeys,
                 supported: "positions or features_and_positions")
         }
+        guard let values = QueryTransformer.ValueSource(rawValue: config.queryAbstractorValues) else {
+            throw LLaVAError.unsupported(
+                key: "query_abstractor_values", value: config.queryAbstractorValues,
+                supported: "features or features_and_positions")
+        }
         let transformer = QueryTransformer(
             weights, maximumTokens: queries, featureSize: tower.hiddenSize,
-            tokenSize: config.llama.hiddenSize, numHeads: heads, keys: keys)
+            tokenSize: config.llama.hiddenSize, numHeads: heads, keys: keys, values: values)
         self = .queryTransformer(transformer, transformer.attentionTable(for: grid))
     }
 }
