@@ -29,6 +29,7 @@ let package = Package(
         .executable(name: "vlm", targets: ["vlm"]),
         .library(name: "LLaVAPipeline", targets: ["LLaVAPipeline"]),
         .library(name: "Training", targets: ["Training"]),
+        .library(name: "Evaluation", targets: ["Evaluation"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -68,10 +69,17 @@ let package = Package(
                 "Tensors",
                 "Tokenization", "VisionEncoder",
             ]),
+        library(
+            "Evaluation",
+            [
+                "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "PMoD", "Tensors", "Tokenization", "Training",
+                "VisionEncoder",
+            ]),
         .executableTarget(
             name: "vlm",
             dependencies: [
-                "Bytes", "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors",
+                "Bytes", "Evaluation", "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork",
+                "PMoD", "Tensors",
                 "Tokenization", "Training", "VisionEncoder",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -102,6 +110,7 @@ let package = Package(
         tests("PMoDTests", ["PMoD"]),
         tests("LLaVAPipelineTests", ["LLaVAPipeline"]),
         tests("TrainingTests", ["Training"]),
+        tests("EvaluationTests", ["Evaluation"]),
         tests("GoldenTests", ["LLaVAPipeline"]),
         tests("FuzzTests", ["FuzzTargets"]),
         tests("vlmTests", ["vlm"], excluding: ["Snapshots"]),
