@@ -47,6 +47,37 @@ public struct KVCache: ~Copyable {
         return nextPosition..<nextPosition + count
     }
 
+    /// How much of a sequence a cache holds: a place that it can be cut back to.
+    public struct Extent: Sendable, Equatable {
+        /// Position of the next token.
+        public let nextPosition: Int
+        /// Tokens that each layer holds.
+        public let counts: [Int]
+    }
+
+    /// What the cache holds now.
+    public var extent: Extent { Extent(nextPosition: nextPosition, counts: layers.map(\.count)) }
+
+    /// Forgets all tokens that came after an earlier `extent` of this sequence.
+    public mutating func truncate(to extent: Extent) {
+        precondition(extent.counts.count == layers.count && extent.nextPosition <= nextPosition)
+        for (layer, count) in zip(layers, extent.counts) {
+            layer.keys.truncate(to: count)
+            layer.values.truncate(to: count)
+        }
+        nextPosition = extent.nextPosition
+    }
+
+    /// Forgets all tokens from a position on, in a cache whose layers all hold every token.
+    public mutating func truncate(toPosition position: Int) {
+        precondition(
+            layers.allSatisfy { $0.count == nextPosition }, "layers that skipped tokens cannot be cut by position")
+        truncate(to: Extent(nextPosition: position, counts: layers.map { _ in position }))
+    }
+
+    /// Keys of all layers together; a layer that skips tokens holds fewer.
+    public var entryCount: Int { layers.reduce(0) { $0 + $1.count } }
+
     /// Bytes of the keys and values in use.
     public var usedBytes: Int { bytes { $0.count } }
     /// Bytes of the keys and values that memory is allocated for.

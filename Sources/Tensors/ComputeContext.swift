@@ -38,6 +38,8 @@ public struct ComputeContext: Sendable {
     public var memory: MemoryPool?
     /// How products with block-quantised weights are computed.
     public var quantizedProducts = QuantizedProducts.exact
+    /// What counts the operations; nil for nothing.
+    public var operations: OperationCounter?
 
     /// A context of its own, by default with the fastest kernels, a thread for every processor and exact products.
     /// - Parameter memory: a pool for training, which makes the same tensors again and again.

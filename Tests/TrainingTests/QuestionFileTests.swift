@@ -112,7 +112,13 @@ import VisionEncoder
         let text = try String(contentsOf: directory.appending(path: "checksum.txt"), encoding: .utf8)
         #expect(text == summary.checksum + "\n")
         let file = try QuestionFile(path: directory.appending(path: "questions.jsonl").path)
-        let turns = (0..<5).flatMap { index in scenes.example(at: index).turns.map { (index, $0) } }
+        let turns = (0..<5).flatMap { index in
+            scenes.example(at: index).turns.enumerated().map { number, turn in
+                var named = turn
+                named.id = "\(index)-\(number)"
+                return (index, named)
+            }
+        }
         #expect(file.count == turns.count && summary.questions == turns.count)
         for (line, (index, turn)) in turns.enumerated() {
             let example = try file.example(at: line)

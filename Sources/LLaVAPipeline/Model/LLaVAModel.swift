@@ -56,6 +56,12 @@ public struct LLaVAModel: Sendable {
         public let tensor: Tensor
         /// The image they come from.
         public let image: ProcessedImage
+
+        /// Features `[views, N, D]` of an image.
+        public init(tensor: Tensor, image: ProcessedImage) {
+            self.tensor = tensor
+            self.image = image
+        }
     }
 
     /// The largest number of visual tokens a view can have, or nil if the number is fixed.

@@ -18,4 +18,20 @@ public struct VisualTokens: Sendable {
 
     /// Number of tokens, n.
     public var count: Int { embeddings.rows }
+
+    /// The tokens of a smaller budget: the first of each view, which are the bytes that the query transformer makes for
+    /// that budget.
+    /// - Parameters:
+    ///   - tokens: tokens of each view, at most as many as there are.
+    ///   - views: views of the image.
+    public func prefix(_ tokens: Int, ofEachOf views: Int) -> VisualTokens {
+        let perView = count / views
+        precondition(
+            perView * views == count && (1...perView).contains(tokens), "\(tokens) of \(count), \(views) views")
+        guard tokens < perView else { return self }
+        let rows = (0..<views).flatMap { $0 * perView..<$0 * perView + tokens }
+        return VisualTokens(
+            embeddings: views == 1 ? embeddings[0..<tokens] : embeddings.gatheredRows(rows),
+            isHighResolution: rows.map { isHighResolution[$0] })
+    }
 }

@@ -60,6 +60,8 @@ private func attention(
     logSumExp: UnsafeMutablePointer<Float>?
 ) -> Tensor {
     let context = ComputeContext.current
+    // Scores, and values weighted by them.
+    context.operations?.add(multiplyAdds: 2 * shape.visiblePairs * queries.columns)
     let kernels = context.kernels.table
     let (q, total, heads) = (queries.floatPointer, queries.rows, shape.keyValueHeads)
     let (result, output) = Tensor.uninitialized(shape: queries.shape)

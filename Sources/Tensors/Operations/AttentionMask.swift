@@ -75,6 +75,15 @@ struct AttentionShape {
         bounds = mask.bounds(queries: total, keys: keyRows)
     }
 
+    /// Pairs of a query and a key it sees.
+    var visiblePairs: Int {
+        func pairs(_ first: [Int64]?, _ end: [Int64]?, otherwise: Int64) -> Int64 {
+            (0..<total).reduce(0) { $0 + max(0, (end?[$1] ?? otherwise) - (first?[$1] ?? 0)) }
+        }
+        let own = bounds.ownEnd == nil ? 0 : pairs(bounds.ownFirst, bounds.ownEnd, otherwise: 0)
+        return Int(pairs(bounds.first, bounds.end, otherwise: Int64(keys)) + own)
+    }
+
     /// Gives `body` the bounds of the mask, good until it returns.
     func withBounds<Result>(_ body: (Pointers) -> Result) -> Result {
         bounds.first.withPointer { first in

@@ -72,6 +72,7 @@ public func product(
 /// Runs a product, its columns split over the threads of the current context.
 func run(_ call: inout vlm_product) {
     let context = ComputeContext.current
+    context.operations?.add(multiplyAdds: Int(call.rows * call.columns * call.depth))
     let kernels = context.kernels.table
     let columns = Int(call.columns)
     let perTask = Int(vlm_product_task_columns(kernels))

@@ -88,6 +88,7 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap]) -> [Tensor] {
     for map in maps {
         let weight = map.weight.weight
         precondition(weight.shape[1] == x.columns, "product of \(x.shape) with \(weight.shape)")
+        context.operations?.add(multiplyAdds: x.rows * weight.count)
         let (result, c) = Tensor.uninitialized(shape: x.shape.dropLast() + [weight.shape[0]])
         let storage = map.weight.panels
         calls.append(

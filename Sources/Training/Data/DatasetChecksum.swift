@@ -8,10 +8,14 @@ public struct DatasetChecksum: ~Copyable {
     /// The checksum of no examples so far.
     public init() {}
 
-    /// Takes the next example: questions, answers and types as lines, the caption, then the picture's size and pixels.
+    /// Takes the next example: questions, answers and types as lines, further answers where there are any, the caption,
+    /// then the picture's size and pixels.
     /// - Throws: `ImageError` if the picture is a file that cannot be decoded.
     public mutating func add(_ example: TrainingExample) throws {
-        for turn in example.turns { digest.update("\(turn.type)\t\(turn.question)\t\(turn.answer)\n") }
+        for turn in example.turns {
+            let further = (turn.answers ?? []).dropFirst().map { "\t\($0)" }.joined()
+            digest.update("\(turn.type)\t\(turn.question)\t\(turn.answer)\(further)\n")
+        }
         digest.update("\(example.caption ?? "")\n")
         guard let image = try example.image?.decoded() else { return digest.update("no image\n") }
         digest.update("\(image.width) x \(image.height)\n")

@@ -65,16 +65,25 @@ public struct TrainingExample: Sendable {
 public struct QuestionAnswer: Sendable, Hashable, Codable {
     /// What is asked.
     public var question: String
-    /// The answer; where a data set accepts several, the first.
+    /// The answer; where a data set accepts several, the first. Empty where a file that needs none has none.
     public var answer: String
+    /// All answers that a data set accepts or that people gave, where there are several.
+    public var answers: [String]?
+    /// What a data set calls the question, where it does.
+    public var id: String?
     /// The kind of question, by which accuracy is broken down: "count", "colour".
     public var type: String
 
+    /// What an answer is compared with: all answers, or the only one; empty if there is none.
+    public var references: [String] { answers ?? (answer.isEmpty ? [] : [answer]) }
+
     /// A question and its answer.
-    public init(question: String, answer: String, type: String) {
+    public init(question: String, answer: String, type: String, answers: [String]? = nil, id: String? = nil) {
         self.question = question
         self.answer = answer
         self.type = type
+        self.answers = answers
+        self.id = id
     }
 }
 

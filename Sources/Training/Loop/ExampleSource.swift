@@ -1,4 +1,4 @@
-import Foundation
+public import Foundation
 import LLaVAPipeline
 import Tensors
 import Tokenization
@@ -98,7 +98,11 @@ extension Recipe.DataSource {
     ///   - directory: what relative paths begin at.
     ///   - side: width and height of pictures that are drawn.
     ///   - labelGrid: the grid of dense labels, if they are wanted.
-    func dataset(relativeTo directory: URL, side: Int, labelGrid: Int? = nil) throws -> any TrainingDataset {
+    ///   - requiresAnswers: whether a question of a file without an answer is a mistake.
+    /// - Throws: `RecipeError.invalid` for a source that leaves out what its set needs, and `DataError`.
+    public func dataset(
+        relativeTo directory: URL, side: Int, labelGrid: Int? = nil, requiresAnswers: Bool = true
+    ) throws -> any TrainingDataset {
         func required<Value>(_ value: Value?, _ key: String) throws -> Value {
             guard let value else {
                 throw RecipeError.invalid(
@@ -123,7 +127,7 @@ extension Recipe.DataSource {
                 isLabelled: labelGrid != nil)
         default:
             let folder = self.directory.map { ImageFolder(path: path($0)) }
-            return try QuestionFile(path: path(set), folder: folder)
+            return try QuestionFile(path: path(set), folder: folder, requiresAnswers: requiresAnswers)
         }
     }
 }

@@ -71,6 +71,9 @@ public struct Recipe: Sendable, Equatable, Codable {
         public var seed: UInt64?
         /// The most questions for a picture that is drawn.
         public var questions: Int?
+
+        /// A source of that name with nothing else said about it.
+        public init(set: String) { self.set = set }
     }
 
     /// LoRA (arXiv 2106.09685): y = x wᵀ + α/r · (x aᵀ) bᵀ with w frozen.

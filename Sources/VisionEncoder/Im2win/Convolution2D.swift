@@ -128,6 +128,7 @@ public struct Convolution2D: Sendable {
         let perTask = stripRows(of: shape)
         let tasks = (rows + perTask - 1) / perTask
         let images = image.rank == 4 ? image.shape[0] : 1
+        context.operations?.add(multiplyAdds: images * rows * columns * filters.count)
         let (imageFloats, outputFloats) = (extents.reduce(1, *), rows * columns * geometry.filters)
         let input = image.floatPointer
         withUnsafePointer(to: shape) { shape in

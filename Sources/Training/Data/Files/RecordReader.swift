@@ -7,6 +7,8 @@ struct RecordReader {
     let record: JSONValue
     let file: String
     let place: String
+    /// Whether a question may come without an answer.
+    var isAnswerOptional = false
 
     func invalid(_ expected: String, _ got: String) -> DataError {
         .invalidExample(file: file, place: place, expected: expected, got: got)
@@ -22,24 +24,35 @@ struct RecordReader {
         return text
     }
 
-    /// A question with its answer, or the first of several.
+    /// A question with its answer or answers.
     func question() throws -> QuestionAnswer {
         let question = try text("question") ?? ""
         let answer: String
+        var all: [String]?
         if let answers = record["answers"] {
-            guard let first = answers.array?.first?.string else {
+            let texts = answers.array?.compactMap(\.string) ?? []
+            guard let first = texts.first, texts.count == answers.array?.count else {
                 throw invalid("a list of texts under \"answers\", or a text under \"answer\"", answers.kind)
             }
-            answer = first
+            (answer, all) = (first, texts)
         } else {
-            answer = try text("answer") ?? ""
+            answer = try text("answer", isOptional: isAnswerOptional) ?? ""
         }
-        guard !question.isEmpty, !answer.isEmpty else { throw invalid("a question and an answer", "an empty text") }
+        guard !question.isEmpty, isAnswerOptional || !answer.isEmpty else {
+            throw invalid("a question and an answer", "an empty text")
+        }
         let asked = Self.withoutImage(question)
         if asked.images > 1 { throw invalid("at most one <image>", "\(asked.images)") }
         if asked.images == 1, record["image"] == nil { throw invalid("an image for <image>", "no key \"image\"") }
         return QuestionAnswer(
-            question: asked.text, answer: answer, type: try text("type", isOptional: true) ?? "question")
+            question: asked.text, answer: answer, type: try text("type", isOptional: true) ?? "question", answers: all,
+            id: identifier)
+    }
+
+    /// What the record is called: a text or a whole number under `question_id` or `id`.
+    private var identifier: String? {
+        let value = record["question_id"] ?? record["id"]
+        return value?.string ?? value?.int.map(String.init)
     }
 
     /// Turns of `human` and `gpt`; a first turn that is not the human's is left out, as LLaVA does.
