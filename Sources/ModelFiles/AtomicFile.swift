@@ -1,12 +1,12 @@
-internal import Foundation
+package import Foundation
 
 /// A file that appears under its name complete or not at all.
-struct AtomicFile {
+package struct AtomicFile {
     private let path: String
     private let temporaryPath: String
 
     /// A file to be written to `path`.
-    init(path: String) throws {
+    package init(path: String) throws {
         let url = URL(filePath: path)
         guard !path.utf8.contains(0), !path.hasSuffix("/"), !url.lastPathComponent.isEmpty else {
             throw CheckpointError.unwritable(path: path, reason: "not the name of a file")
@@ -21,7 +21,7 @@ struct AtomicFile {
     /// Lets `body` write the contents, flushes them to the disk and gives the file its name.
     ///
     /// On any failure the temporary file is removed.
-    func write(_ body: (FileHandle) throws -> Void) throws {
+    package func write(_ body: (FileHandle) throws -> Void) throws {
         let descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw CheckpointError.unwritable(path: path, reason: systemError()) }
         let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: false)

@@ -10,8 +10,8 @@ public struct EvaluationSet: Sendable {
         public let index: Int
         /// The questions, each with an id: the data set's, or the example's index and the question's number in it.
         public fileprivate(set) var turns: [QuestionAnswer]
-        /// Where the first example comes from, for errors.
-        public let origin: String
+        /// Where each question comes from, for errors.
+        public fileprivate(set) var origins: [String]
     }
 
     /// The pictures with their questions, in the order they are asked in.
@@ -50,15 +50,17 @@ public struct EvaluationSet: Sendable {
                 return named
             }
             guard !turns.isEmpty else { continue }
+            let origins = turns.map { _ in example.origin }
             questions += turns.count
             if case .file(let path) = image {
                 if let known = itemOfFile[path] {
                     items[known].turns += turns
+                    items[known].origins += origins
                     continue
                 }
                 itemOfFile[path] = items.count
             }
-            items.append(Item(index: index, turns: turns, origin: example.origin))
+            items.append(Item(index: index, turns: turns, origins: origins))
         }
         guard !items.isEmpty else {
             throw EvaluationError.noPictures(source: dataset.name, examples: dataset.count)
@@ -72,12 +74,13 @@ public struct EvaluationSet: Sendable {
         self.items = items
         self.withoutPicture = withoutPicture
         self.checksum = checksum.hexadecimal()
-        let bare = items.filter { $0.turns.contains { $0.references.isEmpty } }
-        hasAnswers = bare.isEmpty
-        let unanswered = items.reduce(0) { $0 + $1.turns.count { $0.references.isEmpty } }
-        if let first = bare.first, unanswered < questions {
+        let unanswered = items.flatMap { item in
+            zip(item.turns, item.origins).filter { $0.0.references.isEmpty }.map(\.1)
+        }
+        hasAnswers = unanswered.isEmpty
+        if let first = unanswered.first, unanswered.count < questions {
             throw EvaluationError.partlyAnswered(
-                source: dataset.name, answered: questions - unanswered, questions: questions, first: first.origin)
+                source: dataset.name, answered: questions - unanswered.count, questions: questions, first: first)
         }
     }
 
@@ -97,7 +100,9 @@ public struct EvaluationSet: Sendable {
     /// - Throws: `EvaluationError.unscorable`.
     public func check(_ scorer: Scorer) throws {
         for item in items {
-            for turn in item.turns { try scorer.check(references: turn.references, origin: item.origin) }
+            for (turn, origin) in zip(item.turns, item.origins) {
+                try scorer.check(references: turn.references, origin: origin)
+            }
         }
     }
 }

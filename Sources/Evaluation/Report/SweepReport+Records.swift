@@ -11,8 +11,7 @@ extension SweepReport {
     ///   - split: which part of the data set it was.
     ///   - seed: what its order was drawn with.
     public init(
-        _ sweep: Sweep, _ records: [PictureRecord], scorer: Scorer, split: String? = nil, seed: UInt64? = nil,
-        peakRssBytes: Int? = nil
+        _ sweep: Sweep, _ records: [PictureRecord], scorer: Scorer, split: String? = nil, seed: UInt64? = nil
     ) {
         let set = sweep.set
         let context = ComputeContext.current
@@ -23,7 +22,6 @@ extension SweepReport {
         maximumTokens = sweep.maximumTokens
         kernels = context.kernels.name
         threads = context.pool.threadCount
-        self.peakRssBytes = peakRssBytes
         let names = Self.names(of: sweep.assistants.map(\.model.path))
         models = sweep.assistants.enumerated().map { number, assistant in
             Curve(
@@ -52,6 +50,7 @@ extension SweepReport.Curve {
         maximumVisualTokens = model.maximumVisualTokens
         encodes = records.reduce(0) { $0 + $1.encodes }
         reuse = Set(records.map(\.reuse)).sorted { $0.rawValue < $1.rawValue }
+        peakRssBytes = records.map(\.peakRssBytes).max() ?? 0
         let timed = records.flatMap(\.timed)
         checkedAnswers = timed.count
         sameAnswers = timed.count { $0.isSameAnswer }

@@ -10,8 +10,6 @@ public struct SweepReport: Sendable, Equatable, Codable {
     public var kernels: String
     /// Threads.
     public var threads: Int
-    /// Largest resident size of the process, all models and budgets together.
-    public var peakRssBytes: Int?
     /// A curve for each model.
     public var models: [Curve]
 
@@ -51,6 +49,8 @@ public struct SweepReport: Sendable, Equatable, Codable {
         public var encodes: Int
         /// How prompts shared what the decoder had read of them.
         public var reuse: [PrefixReuse]
+        /// Largest resident size of the process until the last picture; models that came before count as well.
+        public var peakRssBytes: Int
         /// Answers that were also found from an empty cache.
         public var checkedAnswers: Int
         /// How many of them have the same tokens.

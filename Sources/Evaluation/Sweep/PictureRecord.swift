@@ -16,6 +16,8 @@ public struct PictureRecord: Sendable, Equatable, Codable {
     public var encodeMilliseconds: Double
     /// Operations of the vision tower.
     public var encodeOperations: Int
+    /// Largest resident size of the process until then, all models and budgets together.
+    public var peakRssBytes: Int
     /// Answers, by budget from the largest on and then by question.
     public var answers: [Answer]
     /// Prompts that were also read from the beginning, one for each budget; none for most pictures.

@@ -34,10 +34,11 @@ public struct Sweep {
     }
 
     /// A sweep whose answers go to a log, from which it goes on if they are there already.
+    /// - Parameter options: whatever else answers depend on, such as a template; not interpreted.
     /// - Throws: `EvaluationError` for budgets that do not fit, and for a log of something else.
     public init(
         _ assistants: [Assistant], _ set: EvaluationSet, budgets: BudgetList, maximumTokens: Int, timedPictures: Int,
-        templateName: String? = nil, log path: String
+        options: String = "", log path: String
     ) throws {
         self.assistants = assistants
         self.set = set
@@ -47,7 +48,7 @@ public struct Sweep {
         log = try AnswerLog(
             path: path,
             settings: AnswerSettings(
-                checksum: set.checksum, models: assistants.map(\.model.path), template: templateName,
+                checksum: set.checksum, models: assistants.map { ModelStamp.of($0.model.path) }, options: options,
                 visualTokens: self.budgets, maximumTokens: maximumTokens, timedPictures: timedPictures,
                 quantizedProducts: ComputeContext.current.quantizedProducts.rawValue))
     }
@@ -88,7 +89,7 @@ public struct Sweep {
             }
             return try answered(assistant, source, item, number, picture, counter)
         } catch let error as LLaVAError {
-            throw EvaluationError.failed(model: assistant.model.path, origin: item.origin, reason: "\(error)")
+            throw EvaluationError.failed(model: assistant.model.path, origin: item.origins[0], reason: "\(error)")
         }
     }
 
@@ -114,7 +115,7 @@ public struct Sweep {
         var record = PictureRecord(
             model: number, picture: picture, encodes: encodes, views: views, reuse: reader.reuse,
             preprocessMilliseconds: timings.preprocess.milliseconds, encodeMilliseconds: timings.encode.milliseconds,
-            encodeOperations: operations, answers: [], timed: [])
+            encodeOperations: operations, peakRssBytes: 0, answers: [], timed: [])
         for budget in own {
             var first: [Int] = []
             for (question, ids) in prompts.enumerated() {
@@ -132,7 +133,7 @@ public struct Sweep {
                     try timed(assistant, features, prompts[0], budget, views: views, expecting: first, counter))
             }
         }
-        record.encodes = encodes
+        record.peakRssBytes = ProcessMemory.peakBytes
         return record
     }
 

@@ -1,12 +1,12 @@
 import Foundation
 
 /// Memory of this process.
-enum ProcessMemory {
+public enum ProcessMemory {
     /// Largest resident size so far, in bytes.
     ///
     /// The kernel's mark for this program's own memory where there is one: what `getrusage` gives begins with the size of
     /// the process that started this one.
-    static var peakBytes: Int {
+    public static var peakBytes: Int {
         if let kilobytes = highWaterMark { return kilobytes * 1024 }
         var usage = rusage()
         guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }

@@ -1,0 +1,142 @@
+import Foundation
+
+/// A plot of curves as SVG: a logarithmic axis across, a linear one up, intervals as bars.
+struct Plot {
+    /// A curve.
+    struct Series {
+        var name: String
+        /// x above 0, y, and where y lies with 95 % confidence.
+        var points: [(x: Double, y: Double, lower: Double?, upper: Double?, label: String)]
+    }
+
+    var title: String
+    var xTitle: String
+    var series: [Series]
+    /// Whether y is a share, written in per cent.
+    var isShare: Bool
+    /// Whether curves have points at the same x, which are drawn beside each other.
+    var isSpread = false
+
+    // Sizes are those of a narrow screen, so that letters stay readable when nothing is scaled up.
+    private static let (width, height) = (380.0, 270.0)
+    private static let (left, right, top, bottom) = (46.0, 12.0, 12.0, 42.0)
+
+    /// Colours of the page that curves take in turn.
+    static let colours = 6
+
+    /// The drawing, which takes its colours from the page.
+    var svg: String {
+        let all = series.flatMap(\.points).filter { $0.x > 0 && $0.y.isFinite }
+        guard let first = all.first else { return "" }
+        let xs = all.map { log($0.x) }
+        var (low, high) = (xs.min() ?? log(first.x), xs.max() ?? log(first.x))
+        if high - low < 0.1 { (low, high) = (low - 0.5, high + 0.5) }
+        let margin = (high - low) * 0.04
+        (low, high) = (low - margin, high + margin)
+        let steps = Self.steps(
+            from: isShare ? all.map { $0.lower ?? $0.y }.min() ?? 0 : 0, to: all.map { $0.upper ?? $0.y }.max() ?? 1,
+            limit: isShare ? 1 : .infinity)
+        let (floor, ceiling) = (steps.first ?? 0, steps.last ?? 1)
+        func x(_ value: Double) -> Double {
+            Self.left + (log(value) - low) / (high - low) * (Self.width - Self.left - Self.right)
+        }
+        func y(_ value: Double) -> Double {
+            Self.height - Self.bottom - (value - floor) / (ceiling - floor) * (Self.height - Self.top - Self.bottom)
+        }
+        var parts = [
+            "<svg viewBox=\"0 0 \(Int(Self.width)) \(Int(Self.height))\" role=\"img\" aria-label=\"\(title.escaped)\">"
+        ]
+        for step in steps {
+            let at = Self.text(y(step))
+            parts.append(
+                "<line class=\"grid\" x1=\"\(Self.left)\" x2=\"\(Self.width - Self.right)\" y1=\"\(at)\" y2=\"\(at)\"/>"
+            )
+            parts.append(
+                "<text x=\"\(Self.left - 5)\" y=\"\(Self.text(y(step) + 4))\" text-anchor=\"end\">\(yLabel(step))</text>"
+            )
+        }
+        for tick in Self.ticks(from: exp(low), to: exp(high)) {
+            let at = Self.text(x(tick))
+            parts.append(
+                "<line class=\"grid\" x1=\"\(at)\" x2=\"\(at)\" y1=\"\(Self.top)\" y2=\"\(Self.height - Self.bottom)\"/>"
+            )
+            parts.append(
+                "<text x=\"\(at)\" y=\"\(Self.height - Self.bottom + 15)\" text-anchor=\"middle\">\(Self.short(tick))</text>"
+            )
+        }
+        parts.append(
+            "<text x=\"\((Self.left + Self.width - Self.right) / 2)\" y=\"\(Self.height - 8)\" text-anchor=\"middle\">"
+                + "\(xTitle.escaped)</text>")
+        for (index, curve) in series.enumerated() {
+            let points = curve.points.filter { $0.x > 0 && $0.y.isFinite }
+            parts.append("<g class=\"curve c\(index % Self.colours)\">")
+            let shift = isSpread ? 4 * (Double(index) - Double(series.count - 1) / 2) : 0
+            func at(_ value: Double) -> String { Self.text(x(value) + shift) }
+            let line = points.map { "\(at($0.x)),\(Self.text(y($0.y)))" }.joined(separator: " ")
+            parts.append("<polyline points=\"\(line)\"/>")
+            for point in points {
+                if let lower = point.lower, let upper = point.upper {
+                    parts.append(
+                        "<line x1=\"\(at(point.x))\" x2=\"\(at(point.x))\" "
+                            + "y1=\"\(Self.text(y(lower)))\" y2=\"\(Self.text(y(upper)))\"/>")
+                }
+                parts.append(
+                    "<circle cx=\"\(at(point.x))\" cy=\"\(Self.text(y(point.y)))\" r=\"3.5\">"
+                        + "<title>\(point.label.escaped)</title></circle>")
+            }
+            parts.append("</g>")
+        }
+        return parts.joined(separator: "\n") + "</svg>"
+    }
+
+    private func yLabel(_ value: Double) -> String {
+        isShare ? String(format: "%g %%", value * 100) : Self.short(value)
+    }
+
+    private static func text(_ value: Double) -> String { String(format: "%.1f", value) }
+
+    /// Round values that enclose a range, four to seven of them.
+    static func steps(from low: Double, to high: Double, limit: Double) -> [Double] {
+        let span = max(high - low, 1e-9)
+        let unit = pow(10, (log10(span / 4)).rounded(.down))
+        let size = [1, 2, 2.5, 5, 10].map { $0 * unit }.first { span / $0 <= 5 } ?? unit * 10
+        let first = (low / size + 1e-9).rounded(.down)
+        let last = max((min(high, limit) / size - 1e-9).rounded(.up), first + 1)
+        return stride(from: first, through: last, by: 1).map { $0 * size }
+    }
+
+    /// Round values of a logarithmic axis: powers of two, or 1, 2 and 5 of each ten, or tens; evenly spaced ones where
+    /// too little is spanned for these.
+    static func ticks(from low: Double, to high: Double) -> [Double] {
+        let tens = (-12...18).map { pow(10, Double($0)) }
+        let choices = [
+            (-40...60).map { pow(2, Double($0)) }, tens.flatMap { ten in [1, 2, 5].map { $0 * ten } }, tens,
+            steps(from: low, to: high, limit: .infinity),
+        ].map { $0.filter { (low...high).contains($0) } }
+        return choices.first { (3...9).contains($0.count) } ?? choices[3]
+    }
+
+    /// A number in at most four characters or so.
+    static func short(_ value: Double) -> String {
+        let size = abs(value)
+        if size >= 1e6 || (size > 0 && size < 1e-3) { return String(format: "%.0e", value) }
+        if size >= 100 || value == value.rounded() { return String(format: "%.0f", value) }
+        return String(format: size >= 1 ? "%.3g" : "%.2g", value)
+    }
+}
+
+extension String {
+    /// The text as it may stand in HTML, also within quotes.
+    var escaped: String {
+        reduce(into: "") { result, character in
+            switch character {
+            case "&": result += "&amp;"
+            case "<": result += "&lt;"
+            case ">": result += "&gt;"
+            case "\"": result += "&quot;"
+            case "'": result += "&#39;"
+            default: result.append(character)
+            }
+        }
+    }
+}

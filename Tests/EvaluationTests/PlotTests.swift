@@ -1,0 +1,49 @@
+import Foundation
+import Testing
+
+@testable import Evaluation
+
+@Suite struct PlotTests {
+    @Test(
+        "lines across enclose the values, are few and evenly spaced, and shares end at one",
+        arguments: [(0.0, 1.0), (0.83, 0.95), (0.5, 0.5), (0, 7.68), (0, 1927.1), (0.991, 1), (0, 3e12)])
+    func steps(low: Double, high: Double) throws {
+        let steps = Plot.steps(from: low, to: high, limit: high <= 1 ? 1 : .infinity)
+        let (first, last) = (try #require(steps.first), try #require(steps.last))
+        #expect((2...8).contains(steps.count) && first <= low + 1e-9 && last >= high - 1e-9, "\(steps)")
+        let size = steps[1] - steps[0]
+        #expect(zip(steps, steps.dropFirst()).allSatisfy { abs($1 - $0 - size) < 1e-9 * max(1, size) })
+        if high <= 1, low < high { #expect(last <= 1 + 1e-9) }
+    }
+
+    @Test(
+        "lines up lie within the values and there are enough of them",
+        arguments: [(1.0, 64.0), (0.9, 290), (3.06, 6.29), (0.14, 0.24), (1e-3, 1e6), (100, 101), (0.1, 900)])
+    func ticks(low: Double, high: Double) {
+        let ticks = Plot.ticks(from: low, to: high)
+        #expect((2...10).contains(ticks.count) && ticks.allSatisfy { (low...high).contains($0) }, "\(ticks)")
+    }
+
+    @Test("every point and interval is drawn inside the picture")
+    func inside() throws {
+        let points = [1.0, 2, 40, 144].map {
+            x -> (x: Double, y: Double, lower: Double?, upper: Double?, label: String) in
+            let lower: Double = x / 200
+            return (x: x, y: lower + 0.2, lower: lower, upper: lower + 0.25, label: "<&>")
+        }
+        let plot = Plot(
+            title: "a \"b\"", xTitle: "m",
+            series: [
+                Plot.Series(name: "one", points: points),
+                Plot.Series(name: "two", points: [(x: 8, y: 0.9, lower: nil, upper: nil, label: "")]),
+            ], isShare: true)
+        let circles = plot.svg.matches(of: #/<circle cx="([0-9.]+)" cy="([0-9.]+)"/#)
+        #expect(circles.count == 5)
+        let (xs, ys) = (circles.compactMap { Double($0.1) }, circles.compactMap { Double($0.2) })
+        #expect(xs.allSatisfy { (46...368).contains($0) } && ys.allSatisfy { (12...228).contains($0) }, "\(xs) \(ys)")
+        // More is further to the right, and higher up.
+        #expect(Array(xs.prefix(4)) == xs.prefix(4).sorted() && Array(ys.prefix(4)) == ys.prefix(4).sorted(by: >))
+        #expect(plot.svg.contains("&lt;&amp;&gt;") && plot.svg.contains("a &quot;b&quot;"))
+        #expect(Plot(title: "", xTitle: "", series: [], isShare: true).svg == "")
+    }
+}
