@@ -15,12 +15,13 @@ struct VLMCommand: ParsableCommand {
               vlm ask --model DIR --image photo.jpg "what is on the table?"
               vlm ask --model DIR --image photo.jpg --visual-tokens 16 --json "how many cups?"
               vlm chat --model DIR
+              vlm sweep --model DIR --data scenes --out report
               vlm inspect DIR
             """,
         subcommands: [
             AskCommand.self, ChatCommand.self, InspectCommand.self, TraceCommand.self, AssembleCommand.self,
             ConvertCommand.self, SynthCommand.self, TokenizeCommand.self, DataCommand.self, TrainCommand.self,
-            BenchCommand.self,
+            SweepCommand.self, EvalCommand.self, BenchCommand.self,
         ])
 
     static func main() {

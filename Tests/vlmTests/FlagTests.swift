@@ -74,7 +74,10 @@ import Testing
 
     @Test(
         "help is as recorded; VLM_RECORD_SNAPSHOTS=1 records it anew",
-        arguments: ["", "ask", "chat", "inspect", "trace", "assemble", "convert", "tokenize", "data", "train", "bench"])
+        arguments: [
+            "", "ask", "chat", "inspect", "trace", "assemble", "convert", "tokenize", "data", "train", "sweep", "eval",
+            "bench",
+        ])
     func help(command: String) throws {
         let run = try BuiltCommand("vlm").run(
             (command.isEmpty ? [] : [command]) + ["--help"], environment: ["COLUMNS": "100"])

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Evaluation
 import LLaVAPipeline
 import MQT
 
@@ -12,6 +13,7 @@ enum ExitStatus: Int32 {
     init?(_ error: any Error) {
         switch error {
         case is VisualTokenBudgetError, is UsageError: self = .usage
+        case let error as EvaluationError: self = error.isUsageError ? .usage : .failed
         case let error as LLaVAError: self = error.isUsageError ? .usage : .failed
         case is ExitCode, is CleanExit, is ValidationError: return nil
         default:

@@ -1,0 +1,107 @@
+public import ArgumentParser
+public import Evaluation
+import Foundation
+import LLaVAPipeline
+import Tensors
+import Training
+
+extension Scorer: ExpressibleByArgument {}
+
+/// Which questions are asked, and how answers to them are scored.
+struct EvaluationDataOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "scenes, fashion, easy-vqa, or a JSONL or JSON file of questions.",
+            discussion:
+                "A line of a file is {\"image\": ..., \"question\": ..., \"answer\": ...}, or \"answers\" with a list, or a LLaVA conversation. Without answers only cost is measured.",
+            valueName: "data"))
+    var data: String
+
+    @Option(help: "Part of a built-in set: train, validation, test or held-out (default: test).")
+    var split: DataSplit?
+
+    @Option(
+        help: ArgumentHelp(
+            "Directory of fashion or easy-vqa as fetched, or of the pictures of a file (default: the file's own).",
+            valueName: "dir"))
+    var source: String?
+
+    @Option(
+        help: ArgumentHelp("The most questions (default: all of a file or of easy-vqa; 500 of others).", valueName: "n")
+    )
+    var limit: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "What scenes and fashion are drawn with; shuffles files and easy-vqa (default: in their order).",
+            valueName: "n"))
+    var seed: UInt64?
+
+    @Option(help: "How answers are scored: exact, yes-no, choice (the letter of an option), vqa or anls.")
+    var scorer = Scorer.exact
+
+    @Option(help: ArgumentHelp("Longest answer in tokens.", valueName: "n"))
+    var maxTokens = 32
+
+    /// Sets that are drawn when asked for.
+    private var isDrawn: Bool { ["scenes", "fashion"].contains(data) }
+    /// Sets whose parts are known.
+    private var isBuiltIn: Bool { isDrawn || data == "easy-vqa" }
+    /// The part that is asked about.
+    var usedSplit: DataSplit? { isBuiltIn ? split ?? .test : nil }
+
+    func validate() throws {
+        if let limit, limit < 1 { throw ValidationError("--limit \(limit): at least 1") }
+        guard maxTokens >= 1 else { throw ValidationError("--max-tokens \(maxTokens): at least 1") }
+        if split != nil, !isBuiltIn {
+            throw ValidationError("--split is about built-in sets; \(data) is taken for a file")
+        }
+        if data == "scenes", source != nil { throw ValidationError("--source: scenes are drawn, leave it out") }
+        if ["fashion", "easy-vqa"].contains(data), source == nil {
+            throw ValidationError("--data \(data) needs --source DIR, where scripts/fetch-\(data) put it")
+        }
+    }
+
+    /// The questions.
+    /// - Parameter side: width and height of pictures that are drawn.
+    func open(side: Int) throws -> EvaluationSet {
+        var source = Recipe.DataSource(set: data)
+        source.split = usedSplit
+        source.directory = self.source.map { URL(filePath: $0).path } ?? fileDirectory
+        if isDrawn {
+            // Every picture has at least one question.
+            source.count = limit ?? 500
+            source.seed = seed ?? 0
+        }
+        let here = URL(filePath: FileManager.default.currentDirectoryPath, directoryHint: .isDirectory)
+        let dataset = try source.dataset(relativeTo: here, side: side, requiresAnswers: false)
+        return try EvaluationSet(dataset, limit: limit ?? (isDrawn ? 500 : nil), shuffleSeed: isDrawn ? nil : seed)
+    }
+
+    private var fileDirectory: String? {
+        isBuiltIn ? nil : URL(filePath: data).deletingLastPathComponent().path
+    }
+}
+
+/// A line on standard error that says how far long work has come.
+struct ProgressLine {
+    private let clock = ContinuousClock()
+    private let start = ContinuousClock().now
+    private var last: ContinuousClock.Instant?
+
+    /// Shows how much is done: every time for a person, now and then in a log.
+    mutating func show(_ progress: Sweep.Progress) {
+        let now = clock.now
+        let isLast = progress.done == progress.total
+        let pause = Terminal.isInteractive ? Duration.milliseconds(100) : .seconds(30)
+        if let last, now - last < pause, !isLast { return }
+        last = now
+        let fresh = progress.done - progress.resumed
+        let left = (now - start) / Double(max(1, fresh)) * Double(progress.total - progress.done)
+        let text =
+            "\(progress.done) of \(progress.total) pictures, "
+            + "\(left.formatted(.time(pattern: .hourMinuteSecond))) left"
+        guard Terminal.isInteractive else { return Terminal.note(text) }
+        FileHandle.standardError.write(Data("\r\(text)\u{1B}[K\(isLast ? "\n" : "")".utf8))
+    }
+}
