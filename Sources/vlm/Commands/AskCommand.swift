@@ -20,6 +20,7 @@ struct AskCommand: ParsableCommand {
               vlm ask kitchen.jpg "how many cups?"                  # an image may also come first
               vlm ask --image a.jpg@16 --image b.jpg@144 "what changed between the two?"
               vlm ask --visual-tokens 8 --json --image - "what is this?" < photo.png
+              vlm ask --batch questions.jsonl --out answers.jsonl
             """)
 
     @OptionGroup var model: ModelOptions
@@ -27,18 +28,27 @@ struct AskCommand: ParsableCommand {
     @OptionGroup var sampling: SamplingFlags
     @OptionGroup var template: TemplateOptions
     @OptionGroup var products: ProductOptions
+    @OptionGroup var batch: BatchOptions
 
     @Flag(help: "Print one JSON object with the answer, token counts and the time of each stage.")
     var json = false
 
     @Argument(help: ArgumentHelp("Image files, if any, and then the question.", valueName: "words"))
-    var words: [String]
+    var words: [String] = []
 
     private var imageArguments: [ImageArgument] {
         images.image + words.dropLast().compactMap { ImageArgument(argument: $0) }
     }
 
     func validate() throws {
+        if let file = batch.batch {
+            guard words.isEmpty, images.image.isEmpty else {
+                throw ValidationError("--batch \(file) has the questions and their images; leave others out")
+            }
+            guard !json else { throw ValidationError("--json: --batch prints JSON anyway, leave it out") }
+            return
+        }
+        guard !words.isEmpty else { throw ValidationError("Missing expected argument '<words> ...': ask something") }
         try images.checkUse(by: imageArguments)
         if let last = words.last, FileManager.default.fileExists(atPath: last) {
             throw ValidationError("\(last) is a file, and the question comes last: what do you want to know about it?")
@@ -46,7 +56,30 @@ struct AskCommand: ParsableCommand {
     }
 
     func run() throws {
-        try products.context(model).run { try answer() }
+        try products.context(model).run {
+            if let file = batch.batch { try answerAll(of: file) } else { try answer() }
+        }
+    }
+
+    private func answerAll(of file: String) throws {
+        let assistant = try Assistant(
+            LLaVAModel.load(from: model.path(), options: model.loadOptions), templateName: template.template)
+        Notes.about(assistant)
+        // A number that no line can have is an error at once; one of a model without a tower as well.
+        if images.visualTokens != nil { _ = try assistant.model.budget(images.visualTokens) }
+        let ask = BatchAsk(
+            assistant: assistant, options: batch, sampling: sampling, visualTokens: images.visualTokens,
+            orientation: images.noExif ? .asStored : .applyEXIF)
+        let interrupt = Interrupt()
+        interrupt.arm()
+        guard let failures = try ask.run(file, isCancelled: { interrupt.isRaised }) else {
+            Terminal.note("stopped; with --out the same command goes on")
+            throw ExitCode(ExitStatus.interrupted.rawValue)
+        }
+        guard failures == 0 else {
+            Terminal.note("questions that could not be answered: \(failures)")
+            throw ExitCode(ExitStatus.failed.rawValue)
+        }
     }
 
     private func answer() throws {

@@ -16,7 +16,7 @@ public struct ImageFolder: Sendable {
     /// The path of a picture that a data file names.
     ///
     /// - Throws: `DataError.missingImage` or `.imageOutsideFolder`.
-    func resolve(_ image: String, file: String, place: String) throws -> String {
+    public func resolve(_ image: String, file: String, place: String) throws -> String {
         let outside = DataError.imageOutsideFolder(file: file, place: place, image: image, folder: path)
         guard !image.isEmpty, !image.utf8.contains(0) else {
             throw DataError.invalidExample(
