@@ -4,6 +4,7 @@ import LLaVAPipeline
 import LanguageDecoder
 import MQT
 import ModelFiles
+import NeuralNetwork
 import Tensors
 import TestSupport
 import Testing
@@ -71,6 +72,28 @@ struct SweepTests {
                     #expect(shared.promptTokens == ids.count - 1 + budget)
                 }
             }
+        }
+    }
+
+    @Test("the keys of a mixture of depths are the tokens that its layers keep, with a shared prefix as well")
+    func keptTokens() throws {
+        let assistant = try Assistant(LLaVAModel.load(from: TinyModel.path))
+        let model = assistant.model
+        let tokens = try model.visualTokens(from: model.encode(model.process(scenes[0].image.required())))
+        let ids = try assistant.ids(of: assistant.conversation(asking: "what shape is it?", images: 1))
+        var reader = PromptReader(assistant, tokens, views: 1, maximumTokens: 1)
+        for budget in [64, 10] {
+            let prompt = try model.prompt(ids, images: [tokens.prefix(budget, ofEachOf: 1)])
+            let trace = Trace()
+            var cache = KVCache(model.config.llama)
+            _ = model.decoder.hiddenStates(
+                prompt.inputsEmbeds, skippable: prompt.skippable, cache: &cache, trace: trace)
+            let layers = model.config.llama.numHiddenLayers
+            let kept = (0..<layers).map { trace.tensors["pmod.kept.\($0)"]?.count ?? prompt.count }
+            #expect(kept.contains { $0 < prompt.count })
+            let first = try reader.answer(ids, budget: budget)
+            let second = try reader.answer(ids, budget: budget)
+            #expect(first.kvEntries == kept.reduce(0, +) && second.kvEntries == first.kvEntries)
         }
     }
 
