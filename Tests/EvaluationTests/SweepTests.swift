@@ -165,6 +165,13 @@ struct SweepTests {
         let whole = try #require(try sweep(log: "whole.jsonl").run())
         var asked = 0
         #expect(try sweep().run(isCancelled: { asked == 1 }, report: { _ in asked += 1 }) == nil)
+        // In the middle of a picture: that one is asked about anew.
+        var answers = 0
+        #expect(
+            try sweep().run(isCancelled: {
+                answers += 1
+                return answers == 5
+            }) == nil)
         let log = directory.appending(path: "answers.jsonl")
         let handle = try FileHandle(forWritingTo: log)
         try handle.seekToEnd()

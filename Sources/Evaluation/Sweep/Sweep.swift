@@ -55,7 +55,8 @@ public struct Sweep {
 
     /// Asks what was not asked yet.
     /// - Parameters:
-    ///   - isCancelled: asked before each picture; true ends the sweep, which can go on from its log.
+    ///   - isCancelled: asked before each picture and each answer; true ends the sweep, which can go on from its log
+    ///     with the picture it was at.
     ///   - report: is told after every picture.
     /// - Returns: what came of every picture of every model, in order; nil if it was cancelled.
     /// - Throws: `EvaluationError`, and what reading the pictures throws.
@@ -70,8 +71,10 @@ public struct Sweep {
         return try context.run {
             for model in assistants.indices {
                 for picture in set.items.indices where !known.contains([model, picture]) {
-                    if isCancelled() { return nil }
-                    try log.append(record(model, picture, counter))
+                    guard !isCancelled(), let record = try record(model, picture, counter, isCancelled) else {
+                        return nil
+                    }
+                    try log.append(record)
                     progress.done += 1
                     report(progress)
                 }
@@ -80,14 +83,16 @@ public struct Sweep {
         }
     }
 
-    /// Asks one model about one picture.
-    private func record(_ number: Int, _ picture: Int, _ counter: OperationCounter) throws -> PictureRecord {
+    /// Asks one model about one picture; nil if that was cancelled.
+    private func record(
+        _ number: Int, _ picture: Int, _ counter: OperationCounter, _ isCancelled: () -> Bool
+    ) throws -> PictureRecord? {
         let (assistant, item) = (assistants[number], set.items[picture])
         do {
             guard let source = try set.picture(of: item) else {
                 throw EvaluationError.noPictures(source: set.name, examples: 1)
             }
-            return try answered(assistant, source, item, number, picture, counter)
+            return try answered(assistant, source, item, number, picture, counter, isCancelled)
         } catch let error as LLaVAError {
             throw EvaluationError.failed(model: assistant.model.path, origin: item.origins[0], reason: "\(error)")
         }
@@ -95,8 +100,8 @@ public struct Sweep {
 
     private func answered(
         _ assistant: Assistant, _ source: TrainingExample.Source, _ item: EvaluationSet.Item, _ number: Int,
-        _ picture: Int, _ counter: OperationCounter
-    ) throws -> PictureRecord {
+        _ picture: Int, _ counter: OperationCounter, _ isCancelled: () -> Bool
+    ) throws -> PictureRecord? {
         let model = assistant.model
         var (timings, operations, encodes) = (StageTimings(), 0, 0)
         let image = try source.decoded()
@@ -119,6 +124,7 @@ public struct Sweep {
         for budget in own {
             var first: [Int] = []
             for (question, ids) in prompts.enumerated() {
+                if isCancelled() { return nil }
                 let answer = try reader.answer(ids, budget: budget)
                 if question == 0 { first = answer.tokens }
                 record.answers.append(
