@@ -34,6 +34,7 @@ import Testing
         let data = try #require(json["dataset"] as? [String: Any])
         let checksum = try #require(data["checksum"] as? String)
         #expect(checksum.count == 64 && data["pictures"] as? Int == 2 && data["split"] as? String == "test")
+        #expect(data["seed"] as? Int == 0)
 
         let lines = try file("sweep.csv").split(separator: "\n").map {
             $0.split(separator: ",", omittingEmptySubsequences: false)

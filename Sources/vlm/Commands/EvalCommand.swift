@@ -70,7 +70,7 @@ struct EvalCommand: ParsableCommand {
             throw ExitCode(ExitStatus.interrupted.rawValue)
         }
         let report = SweepReport(
-            sweep, records, scorer: data.scorer, split: data.usedSplit?.rawValue, seed: data.seed)
+            sweep, records, scorer: data.scorer, split: data.usedSplit?.rawValue, seed: data.usedSeed)
         try AnswerFile.write(records, of: set, scorer: data.scorer, to: out)
         try? FileManager.default.removeItem(atPath: log)
         if json { return try Terminal.json(report) }

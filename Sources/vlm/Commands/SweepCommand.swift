@@ -98,7 +98,7 @@ struct SweepCommand: ParsableCommand {
             throw ExitCode(ExitStatus.interrupted.rawValue)
         }
         let report = SweepReport(
-            sweep, records, scorer: data.scorer, split: data.usedSplit?.rawValue, seed: data.seed)
+            sweep, records, scorer: data.scorer, split: data.usedSplit?.rawValue, seed: data.usedSeed)
         try report.write(to: out, examples: SweepExample.some(of: sweep, records, report))
         print(report.table)
         for curve in report.models where curve.sameAnswers < curve.checkedAnswers {

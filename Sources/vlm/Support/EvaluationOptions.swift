@@ -49,6 +49,8 @@ struct EvaluationDataOptions: ParsableArguments {
     private var isBuiltIn: Bool { isDrawn || data == "easy-vqa" }
     /// The part that is asked about.
     var usedSplit: DataSplit? { isBuiltIn ? split ?? .test : nil }
+    /// What pictures are drawn or shuffled with; nil for a file in its own order.
+    var usedSeed: UInt64? { isDrawn ? seed ?? 0 : seed }
 
     func validate() throws {
         if let limit, limit < 1 { throw ValidationError("--limit \(limit): at least 1") }
@@ -71,7 +73,7 @@ struct EvaluationDataOptions: ParsableArguments {
         if isDrawn {
             // Every picture has at least one question.
             source.count = limit ?? 500
-            source.seed = seed ?? 0
+            source.seed = usedSeed
         }
         let here = URL(filePath: FileManager.default.currentDirectoryPath, directoryHint: .isDirectory)
         let dataset = try source.dataset(relativeTo: here, side: side, requiresAnswers: false)
