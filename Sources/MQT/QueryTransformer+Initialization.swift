@@ -10,12 +10,14 @@ extension QueryTransformer {
     ///   - maximumTokens: M, a square number.
     ///   - featureSize: width of the tower's features, D, a multiple of 4.
     ///   - tokenSize: width of the decoder, E.
-    ///   - keys: with keys of features and positions, which are a form of ours, attention starts local: keys and queries
-    ///     are projected alike, and query i stands at a place of its own, the first ones far from each other.
+    ///   - isLocal: whether attention starts local, which is not the published start: keys and queries are projected
+    ///     alike and three times as long, and query i stands at a place of its own, the first ones far from each other.
+    ///     On a grid of 8 x 8 three quarters of a query's attention then lie within a cell of its place; from the published
+    ///     start every token is nearly the mean of all features.
     ///
     /// Source: `Resampler.__init__` in MQT-LLaVA at 92c35d0.
     public static func freshWeights(
-        maximumTokens: Int, featureSize: Int, tokenSize: Int, keys: KeySource = .positions,
+        maximumTokens: Int, featureSize: Int, tokenSize: Int, isLocal: Bool = false,
         _ initializer: inout WeightInitializer
     ) throws -> [String: Tensor] {
         let (size, side) = (featureSize, PatchGrid(squareOf: maximumTokens).height)
@@ -32,13 +34,13 @@ extension QueryTransformer {
             weights[norm + ".weight"] = Tensor(repeating: 1, shape: [size])
             weights[norm + ".bias"] = Tensor(repeating: 0, shape: [size])
         }
-        if keys == .featuresAndPositions, let positions = weights["pos_embed"],
+        if isLocal, let positions = weights["pos_embed"],
             let projections = weights["attn.in_proj_weight"]
         {
             let places = (0..<maximumTokens).map { spreadPlace($0, side: side) }
             // The position of row i is added to query i wherever it is used, so it is taken off here.
             weights["query"] = positions.gatheredRows(places) + positions.scaled(by: -1)
-            let (queries, values) = (projections[0..<size], projections[2 * size..<3 * size])
+            let (queries, values) = (projections[0..<size].scaled(by: 3), projections[2 * size..<3 * size])
             weights["attn.in_proj_weight"] = Tensor.concatenatingRows([queries, queries, values])
         }
         return weights

@@ -18,7 +18,7 @@ public enum HybridModel {
         var changes: [String: Any?] = [
             "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2,
             "num_key_value_heads": 2, "mm_hidden_size": 16, "mm_vision_select_layer": -1, "num_visual_tokens": 16,
-            "query_abstractor_num_heads": 2, "query_abstractor_keys": "features_and_positions",
+            "query_abstractor_num_heads": 2, "query_abstractor_values": "features_and_positions",
         ]
         for key in noMixture { changes.updateValue(nil, forKey: key) }
         try TinyModel.change(changes, in: url.appending(path: "config.json"))

@@ -122,14 +122,11 @@ public enum RandomModel {
                     key: "num_visual_tokens", value: "\(tokens)", supported: "a square number up to 4096")
             }
             prefix = "model.query_abstractor."
-            guard let keys = QueryTransformer.KeySource(rawValue: config.queryAbstractorKeys) else {
-                throw LLaVAError.unsupported(
-                    key: "query_abstractor_keys", value: config.queryAbstractorKeys,
-                    supported: "positions or features_and_positions")
-            }
+            // A form of ours is not bound to the published start.
+            let isPublished = config.queryAbstractorKeys == "positions" && config.queryAbstractorValues == "features"
             weights = try QueryTransformer.freshWeights(
-                maximumTokens: tokens, featureSize: featureSize, tokenSize: config.llama.hiddenSize, keys: keys,
-                &initializer)
+                maximumTokens: tokens, featureSize: featureSize, tokenSize: config.llama.hiddenSize,
+                isLocal: !isPublished, &initializer)
         } else {
             guard let layers = MultimodalProjector.layerCount(ofType: config.mmProjectorType) else {
                 throw LLaVAError.unsupported(
