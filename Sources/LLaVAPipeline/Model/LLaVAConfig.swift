@@ -49,7 +49,8 @@ public struct LLaVAConfig: Sendable, Equatable {
 extension LLaVAConfig: Decodable {
     private enum Key: String, CodingKey, CaseIterable {
         case mmVisionTower, mmVisionSelectLayer, mmVisionSelectFeature, mmProjectorType, mmPatchMergeType
-        case queryAbstractorType, queryAbstractorNumHeads, queryAbstractorKeys, queryAbstractorValues, numVisualTokens, maxNumPatches,
+        case queryAbstractorType, queryAbstractorNumHeads, queryAbstractorKeys, queryAbstractorValues, numVisualTokens,
+            maxNumPatches,
             tokenizerModelMaxLength
         case modTargetLayers, eosTokenId, conversationTemplate, untrained
     }
