@@ -81,6 +81,16 @@ VLM_AVX2 void vlm_quantize_row_avx2(int64_t depth, const float *x, int8_t *q, vl
 }
 #endif
 
+void vlm_quantize_rest(
+    const vlm_kernels *k, int64_t depth, const float *x, const int8_t *q, const vlm_row_block *blocks, int8_t *rest,
+    vlm_row_block *rest_blocks) {
+    for (int64_t g = 0; g < depth / 32; g++) {
+        float left[32];
+        for (int i = 0; i < 32; i++) left[i] = x[32 * g + i] - (float)q[32 * g + i] * blocks[g].scale;
+        k->quantize_row(32, left, rest + 32 * g, rest_blocks + g);
+    }
+}
+
 // ---- weights -----------------------------------------------------------------------------------------------------
 
 /// The codes of group g of the block at p, one a byte.
@@ -176,6 +186,14 @@ void vlm_quantized_columns(const vlm_kernels *k, const vlm_quantized_product *p,
             float *c = p->c + row * p->ldc + j;
             k->quantized_tile(
                 p->w_type, rows, columns, p->depth, p->q + row * p->depth, p->blocks + row * groups, panel, c, p->ldc);
+            if (p->parts == 2) {  // the panel is in the cache by now
+                float rest[VLM_MAX_TILE_ROWS * VLM_PANEL_COLUMNS];
+                k->quantized_tile(
+                    p->w_type, rows, columns, p->depth, p->q + (p->rows + row) * p->depth,
+                    p->blocks + (p->rows + row) * groups, panel, rest, VLM_PANEL_COLUMNS);
+                for (int64_t r = 0; r < rows; r++)
+                    for (int64_t i = 0; i < columns; i++) c[r * p->ldc + i] += rest[r * VLM_PANEL_COLUMNS + i];
+            }
             if (p->bias || p->activation != VLM_IDENTITY)
                 k->finish_tile(rows, columns, c, p->ldc, p->bias ? p->bias + j : NULL, p->activation);
         }

@@ -27,17 +27,24 @@ public struct Linear: Sendable {
     }
 
     /// activation(x wᵀ + b), `[..., in]` -> `[..., out]`.
-    /// - Parameter isRowInvariant: whether a row's bytes must be the same however many rows there are.
+    /// - Parameters:
+    ///   - isRowInvariant: whether a row's bytes must be the same however many rows there are.
+    ///   - precision: what a native product keeps of the rows.
     public func callAsFunction(
-        _ x: Tensor, activation: Activation = .identity, isRowInvariant: Bool = false
+        _ x: Tensor, activation: Activation = .identity, isRowInvariant: Bool = false,
+        precision: RowPrecision = .eightBits
     ) -> Tensor {
-        guard let adapter else { return frozen(x, activation, isRowInvariant) }
-        let y = frozen(x, .identity, isRowInvariant) + adapter(x)
+        guard let adapter else { return frozen(x, activation, isRowInvariant, precision) }
+        let y = frozen(x, .identity, isRowInvariant, precision) + adapter(x)
         return activation == .identity ? y : y.activated(by: activation)
     }
 
-    private func frozen(_ x: Tensor, _ activation: Activation, _ isRowInvariant: Bool) -> Tensor {
-        if let map = native(for: x, activation) { return nativeProducts(x, [map])[0] }  // rows are invariant
+    private func frozen(
+        _ x: Tensor, _ activation: Activation, _ isRowInvariant: Bool, _ precision: RowPrecision
+    ) -> Tensor {
+        if let map = native(for: x, activation) {
+            return nativeProducts(x, [map], precision: precision)[0]  // rows are invariant
+        }
         return product(x, weight, bias: bias, activation: activation, isRowInvariant: isRowInvariant)
     }
 
@@ -53,8 +60,10 @@ public struct Linear: Sendable {
 
 extension Tensor {
     /// Several maps of the same rows. Those with native products share the rounding of the rows.
-    public func mapped(by maps: Linear...) -> [Tensor] {
+    /// - Parameter precision: what native products keep of the rows.
+    public func mapped(by maps: Linear..., precision: RowPrecision = .eightBits) -> [Tensor] {
         let native = maps.compactMap { $0.isPlain ? $0.native(for: self) : nil }
-        return native.count == maps.count ? nativeProducts(self, native) : maps.map { $0(self) }
+        return native.count == maps.count
+            ? nativeProducts(self, native, precision: precision) : maps.map { $0(self, precision: precision) }
     }
 }

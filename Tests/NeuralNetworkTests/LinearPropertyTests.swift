@@ -19,12 +19,16 @@ struct LinearPropertyTests {
         context.run {
             let native = linear(x).floats
             #expect(native != exact && native == nativeProducts(x, [map])[0].floats)
+            let fine = linear(x, precision: .sixteenBits).floats
+            #expect(fine != native && fine == nativeProducts(x, [map], precision: .sixteenBits)[0].floats)
             #expect(linear(Parameter("x", x).tensor).floats == exact)
         }
     }
 
-    @Test("maps applied together give what each gives alone", arguments: [QuantizedProducts.exact, .native])
-    func together(products: QuantizedProducts) {
+    @Test(
+        "maps applied together give what each gives alone", arguments: [QuantizedProducts.exact, .native],
+        [RowPrecision.eightBits, .sixteenBits])
+    func together(products: QuantizedProducts, precision: RowPrecision) {
         var random = SeededGenerator(seed: 72)
         let plain = Linear(weight: Tensor(random.floats(20 * 64), shape: [20, 64]))
         let blocks = [ElementType.q4_0, .q8_0].map { Linear(weight: random.blockTensor([20, 64], $0)) }
@@ -32,8 +36,9 @@ struct LinearPropertyTests {
         var context = ComputeContext()
         context.quantizedProducts = products
         context.run {
-            #expect(x.mapped(by: blocks[0], blocks[1]).map(\.floats) == blocks.map { $0(x).floats })
-            #expect(x.mapped(by: blocks[0], plain).map(\.floats) == [blocks[0](x).floats, plain(x).floats])
+            let alone = (blocks + [plain]).map { $0(x, precision: precision).floats }
+            #expect(x.mapped(by: blocks[0], blocks[1], precision: precision).map(\.floats) == Array(alone[..<2]))
+            #expect(x.mapped(by: blocks[0], plain, precision: precision).map(\.floats) == [alone[0], alone[2]])
         }
     }
 }

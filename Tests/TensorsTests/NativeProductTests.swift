@@ -11,36 +11,39 @@ struct NativeProductTests {
     }
 
     @Test(
-        "a native product differs from the exact one by no more than rounding rows to 8 bits explains",
-        arguments: ElementType.blockQuantized)
-    func error(type: ElementType) throws {
+        "a native product differs from the exact one by no more than rounding rows to 8 or 16 bits explains",
+        arguments: ElementType.blockQuantized, [RowPrecision.eightBits, .sixteenBits])
+    func error(type: ElementType, precision: RowPrecision) throws {
         var random = SeededGenerator(seed: 61)
         for (rows, columns, depth) in [(1, 5, 256), (3, 40, 1536), (30, 33, 512)] {
             let weight = random.blockTensor([columns, depth], type)
             let map = NativeMap(try #require(PackedWeight(weight)))
             let x = Tensor(random.floats(rows * depth), shape: [rows, depth])
-            let given = nativeProducts(x, [map])[0]
+            let given = nativeProducts(x, [map], precision: precision)[0]
             let exact = productReference(x, weight)
             #expect(given.shape == exact.shape)
             let (values, w) = (x.floats, weight.floats)
             for r in 0..<rows {
                 for j in 0..<columns {
-                    // Each value moves by at most half a step of its block. The rest, of the order of 2^-24, is far below
-                    // the slack of 2^-10.
+                    // Each value moves by at most half a step of its block, or of what the first part left of it. The rest,
+                    // of the order of 2^-24, is far below the slack of 2^-10 half a step.
                     let bound = stride(from: 0, to: depth, by: 32).reduce(Float(0)) { sum, k in
                         let largest = values[(r * depth + k)..<(r * depth + k + 32)].map(\.magnitude).max() ?? 0
                         let weights = w[(j * depth + k)..<(j * depth + k + 32)].reduce(0) { $0 + $1.magnitude }
                         return sum + largest / 254 * weights
                     }
                     let difference = abs(given.floats[r * columns + j] - exact.floats[r * columns + j])
-                    #expect(difference <= bound * (1 + 0x1p-10), "\(r), \(j) of \(rows) x \(columns) x \(depth)")
+                    let steps: Float = precision == .eightBits ? 1 : 1 / 254
+                    #expect(difference <= bound * (steps + 0x1p-10), "\(r), \(j) of \(rows) x \(columns) x \(depth)")
                 }
             }
         }
     }
 
-    @Test("a row has the same bytes on any kernels and threads, alone, among others and beside other maps")
-    func invariance() throws {
+    @Test(
+        "a row has the same bytes on any kernels and threads, alone, among others and beside other maps",
+        arguments: [RowPrecision.eightBits, .sixteenBits])
+    func invariance(precision: RowPrecision) throws {
         var random = SeededGenerator(seed: 62)
         let types: [ElementType] = [.q4_1, .q8_0, .q6_K]
         let weights = types.map { random.blockTensor([70, 768], $0) }
@@ -49,12 +52,14 @@ struct NativeProductTests {
         func maps() throws -> [NativeMap] {
             try weights.map { NativeMap(try #require(PackedWeight($0)), bias: bias, activation: .relu) }
         }
-        let together = try ComputeContext(threads: 1).run { try nativeProducts(x, maps()) }
+        let together = try ComputeContext(threads: 1).run { try nativeProducts(x, maps(), precision: precision) }
         for context in [ComputeContext(threads: 2), ComputeContext(threads: 5)] + ComputeContext.everyKernelSet {
             try context.run {
                 for (result, map) in try zip(together, maps()) {
-                    #expect(nativeProducts(x, [map])[0].floats == result.floats, "\(context.kernels.name)")
-                    #expect(nativeProducts(x[7..<8], [map])[0].floats == result[7..<8].floats)
+                    let alone = nativeProducts(x, [map], precision: precision)[0]
+                    let row = nativeProducts(x[7..<8], [map], precision: precision)[0]
+                    #expect(alone.floats == result.floats, "\(context.kernels.name)")
+                    #expect(row.floats == result[7..<8].floats)
                 }
             }
         }
@@ -71,13 +76,13 @@ struct NativeProductTests {
         #expect(PackedWeight(Tensor(repeating: 0, shape: [4, 32])) == nil)
     }
 
-    @Test("values that are not finite are not hidden")
-    func notFinite() throws {
+    @Test("values that are not finite are not hidden", arguments: [RowPrecision.eightBits, .sixteenBits])
+    func notFinite(precision: RowPrecision) throws {
         var random = SeededGenerator(seed: 64)
         let map = NativeMap(try #require(PackedWeight(random.blockTensor([20, 64], .q4_0))))
         var values = random.floats(128)
         values[70] = .nan
-        let result = nativeProducts(Tensor(values, shape: [2, 64]), [map])[0]
+        let result = nativeProducts(Tensor(values, shape: [2, 64]), [map], precision: precision)[0]
         #expect(result[0..<1].floats.allSatisfy(\.isFinite) && result[1..<2].floats.allSatisfy(\.isNaN))
     }
 }

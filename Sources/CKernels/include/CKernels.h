@@ -225,8 +225,9 @@ void vlm_product_columns(
 /// The product of rows quantised to 8 bits with a weight of blocks that was packed: c = activation(a w^T + bias).
 typedef struct vlm_quantized_product {
     int64_t rows, columns, depth;  // M, N, K
-    const int8_t *q;               // [M][K]
-    const vlm_row_block *blocks;   // [M][K / 32]
+    int64_t parts;                 // 1, or 2: rows are a sum, of which `vlm_quantize_rest` wrote the second part
+    const int8_t *q;               // [parts][M][K]
+    const vlm_row_block *blocks;   // [parts][M][K / 32]
     vlm_element w_type;
     const uint8_t *panels;         // [ceil(N / panel columns)] panels
     float *c;                      // [M][N]
@@ -241,6 +242,11 @@ int64_t vlm_quantized_panel_columns(void);
 int64_t vlm_quantized_panel_bytes(vlm_element type, int64_t depth);
 /// Packs `columns` rows of a weight of blocks, [columns][depth], into a panel; missing ones become zero.
 void vlm_quantized_pack(vlm_element type, int64_t columns, int64_t depth, const void *w, uint8_t *panel);
+/// Quantises what quantising left of a row, x - q scale, as `quantize_row` does: both parts together are within
+/// 1 / 64516 of a block's largest magnitude.
+void vlm_quantize_rest(
+    const vlm_kernels *k, int64_t depth, const float *x, const int8_t *q, const vlm_row_block *blocks, int8_t *rest,
+    vlm_row_block *rest_blocks);
 /// Computes columns [first, end) of the product. `first` is a multiple of a panel's columns. A row's bytes do not depend
 /// on how many rows there are, nor on the kernels.
 void vlm_quantized_columns(const vlm_kernels *k, const vlm_quantized_product *p, int64_t first, int64_t end);
