@@ -90,6 +90,34 @@ struct TrainingRunTests {
         #expect(try weights("kept") == weights("again"))
     }
 
+    @Test("examples with broken pictures stop a run, or are counted and passed over; other data do not resume it")
+    func brokenPictures() throws {
+        let png = Data(try RGBImage(width: 2, height: 1, pixels: [1, 2, 3, 4, 5, 6]).pngBytes())
+        try png.write(to: directory.appending(path: "a.png"))
+        try png.prefix(40).write(to: directory.appending(path: "b.png"))
+        let lines = ["a.png", "b.png", "missing.png", "a.png"].map {
+            #"{"image": "\#($0)", "question": "what?", "answer": "this"}"# + "\n"
+        }
+        let questions = directory.appending(path: "q.jsonl")
+        try Data(lines[..<2].joined().utf8).write(to: questions)
+        let path = try recipe(["data": [["set": "q.jsonl"]], "steps": 4, "validation": []])
+        #expect(throws: ImageError.self) { try run(path, to: "stopped") }
+
+        try Data(lines.joined().utf8).write(to: questions)
+        func skipping(resuming: Bool) throws -> TrainingRun {
+            try TrainingRun(
+                recipe: path, directory: directory.appending(path: "run").path, resuming: resuming, skipBad: true)
+        }
+        let begun = try skipping(resuming: false)
+        #expect(begun.skippedExamples.map(\.count) == [2])
+        var steps = 0
+        try begun.run(isCancelled: { steps == 2 }, report: { _ in steps += 1 })
+        try Data((lines + [lines[0]]).joined().utf8).write(to: questions)
+        #expect(throws: RecipeError.self) { try skipping(resuming: true) }
+        try Data(lines.joined().utf8).write(to: questions)
+        #expect(try skipping(resuming: true).step == 2)
+    }
+
     @Test("a few examples are learned by heart")
     func overfitting() throws {
         let recipe = try recipe([

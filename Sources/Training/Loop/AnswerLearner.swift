@@ -17,7 +17,8 @@ final class AnswerLearner: Learner {
     /// - Parameters:
     ///   - base: what the recipe's relative paths begin at.
     ///   - cacheBytes: how much memory features of images may take.
-    init(_ recipe: Recipe, relativeTo base: URL, cacheBytes: Int) throws {
+    ///   - skipBad: whether to pass over examples whose picture is missing or cannot be decoded.
+    init(_ recipe: Recipe, relativeTo base: URL, cacheBytes: Int, skipBad: Bool) throws {
         var options = LoadOptions()
         options.trains = { recipe.trains($0) }
         options.adaptation = recipe.lora.map { lora in
@@ -47,7 +48,7 @@ final class AnswerLearner: Learner {
         let memory = FeatureMemory(bytes: cacheBytes)
         func opened(_ source: Recipe.DataSource) throws -> ExampleSource {
             try ExampleSource(
-                source.dataset(relativeTo: base, side: side), assistant, captions: recipe.captions ?? false,
+                source.dataset(relativeTo: base, side: side, skipBad: skipBad), assistant, captions: recipe.captions ?? false,
                 memory: memory)
         }
         sources = try recipe.data.map(opened)
@@ -56,7 +57,7 @@ final class AnswerLearner: Learner {
 
     var parameters: [Parameter] { model.parameters }
     var statistics: [String: RunningStatistics] { [:] }
-    var exampleCounts: [Int] { sources.map(\.dataset.count) }
+    var datasets: [any TrainingDataset] { sources.map(\.dataset) }
     var maximumVisualTokens: Int? { model.maximumVisualTokens }
 
     func origin(of place: ExampleStream.Place) -> String { "\(sources[place.source].dataset.name) \(place.index)" }

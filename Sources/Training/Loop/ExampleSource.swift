@@ -99,9 +99,11 @@ extension Recipe.DataSource {
     ///   - side: width and height of pictures that are drawn.
     ///   - labelGrid: the grid of dense labels, if they are wanted.
     ///   - requiresAnswers: whether a question of a file without an answer is a mistake.
+    ///   - skipBad: whether to pass over examples of a file whose picture is missing or cannot be decoded.
     /// - Throws: `RecipeError.invalid` for a source that leaves out what its set needs, and `DataError`.
     public func dataset(
-        relativeTo directory: URL, side: Int, labelGrid: Int? = nil, requiresAnswers: Bool = true
+        relativeTo directory: URL, side: Int, labelGrid: Int? = nil, requiresAnswers: Bool = true,
+        skipBad: Bool = false
     ) throws -> any TrainingDataset {
         func required<Value>(_ value: Value?, _ key: String) throws -> Value {
             guard let value else {
@@ -127,7 +129,7 @@ extension Recipe.DataSource {
                 isLabelled: labelGrid != nil)
         default:
             let folder = self.directory.map { ImageFolder(path: path($0)) }
-            return try QuestionFile(path: path(set), folder: folder, requiresAnswers: requiresAnswers)
+            return try QuestionFile(path: path(set), folder: folder, skipBad: skipBad, requiresAnswers: requiresAnswers)
         }
     }
 }

@@ -8,8 +8,8 @@ protocol Learner: AnyObject {
     var parameters: [Parameter] { get }
     /// Averages kept beside the parameters, by the prefix of their `running_mean` and `running_var`.
     var statistics: [String: RunningStatistics] { get }
-    /// The number of examples of each source.
-    var exampleCounts: [Int] { get }
+    /// What is learned from, in the order of the recipe.
+    var datasets: [any TrainingDataset] { get }
     /// The largest number of visual tokens; nil if the number is not free.
     var maximumVisualTokens: Int? { get }
     /// The mean loss of a batch; its gradients, times `weight`, are added to those of the parameters.

@@ -263,6 +263,8 @@ public enum RecipeError: Error, Equatable, Sendable, CustomStringConvertible {
     case nothingToResume(path: String)
     /// The run was begun with another recipe.
     case otherRecipe(path: String)
+    /// The data are not those that the run was begun with.
+    case otherData(checkpoint: String, expected: [Int], got: [Int])
     /// The loss is not a number.
     case notFinite(step: Int, loss: Double, examples: [String], checkpoint: String)
 
@@ -282,6 +284,9 @@ public enum RecipeError: Error, Equatable, Sendable, CustomStringConvertible {
             "\(path) holds no checkpoint of a run; begin without --resume"
         case .otherRecipe(let path):
             "\(path) was begun with another recipe (its own is in recipe.json there); resume with that one, or begin anew"
+        case .otherData(let checkpoint, let expected, let got):
+            "\(checkpoint) was made with \(expected) examples, by data set, and now there are \(got); resume with the same "
+                + "files and the same --skip-bad, or begin anew"
         case .notFinite(let step, let loss, let examples, let checkpoint):
             "the loss of step \(step) is \(loss), on \(examples.joined(separator: ", ")); the last good checkpoint is "
                 + "\(checkpoint). Lower the learning rate or look at these examples."

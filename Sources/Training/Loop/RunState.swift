@@ -15,6 +15,8 @@ struct RunState: Codable {
     var step: Int
     /// Examples drawn so far, by source.
     var drawn: [Int]
+    /// Examples there are, by source; nil in checkpoints of before they were noted.
+    var counts: [Int]?
 
     private static let prefix = "step-"
 

@@ -59,7 +59,7 @@ final class TowerLearner: Learner {
 
     var parameters: [Parameter] { tower.parameters + heads.parameters }
     var statistics: [String: RunningStatistics] { tower.statistics }
-    var exampleCounts: [Int] { sources.map(\.count) }
+    var datasets: [any TrainingDataset] { sources }
     var maximumVisualTokens: Int? { nil }
 
     func origin(of place: ExampleStream.Place) -> String { "\(sources[place.source].name) \(place.index)" }

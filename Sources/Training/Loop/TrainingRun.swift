@@ -57,10 +57,11 @@ public final class TrainingRun {
     ///   - overfitting: whether every step takes the examples of the first one: a model that cannot learn these by heart
     ///     cannot learn.
     ///   - cacheBytes: how much memory features of images may take.
+    ///   - skipBad: whether to pass over examples of files whose picture is missing or cannot be decoded.
     /// - Throws: `RecipeError`, `DataError`, and whatever loading the model throws.
     public init(
         recipe recipePath: String, directory: String, resuming: Bool, overfitting: Bool = false,
-        cacheBytes: Int = 4 << 30
+        cacheBytes: Int = 4 << 30, skipBad: Bool = false
     ) throws {
         learnsOneBatch = overfitting
         let recipe = try Recipe(contentsOf: recipePath)
@@ -71,7 +72,8 @@ public final class TrainingRun {
 
         learner =
             switch recipe.stage ?? .answers {
-            case .answers: try AnswerLearner(recipe, relativeTo: base, cacheBytes: cacheBytes)
+            case .answers: 
+                try AnswerLearner(recipe, relativeTo: base, cacheBytes: cacheBytes, skipBad: skipBad)
             case .denseLabels: try TowerLearner(recipe, relativeTo: base)
             }
 
@@ -83,25 +85,31 @@ public final class TrainingRun {
                 AdamW.Group(learner.parameters.filter { $0.tensor.rank <= 1 }),
             ], beta1: Float(settings.beta1 ?? 0.9), beta2: Float(settings.beta2 ?? 0.999))
 
+        let counts = learner.datasets.map(\.count)
         stream = ExampleStream(
-            counts: learner.exampleCounts, weights: recipe.data.map { $0.weight ?? 1 }, seed: recipe.seed)
+            counts: counts, weights: recipe.data.map { $0.weight ?? 1 }, seed: recipe.seed)
         if resuming {
             guard let checkpoint = RunState.newest(in: self.directory) else {
                 throw RecipeError.nothingToResume(path: directory)
             }
             let state = try RunState.load(checkpoint, learner, optimizer)
+            guard (state.counts ?? counts) == counts else {
+                throw RecipeError.otherData(checkpoint: checkpoint.path, expected: state.counts ?? [], got: counts)
+            }
             step = state.step
             stream = ExampleStream(
-                counts: learner.exampleCounts, weights: recipe.data.map { $0.weight ?? 1 }, seed: recipe.seed,
+                counts: counts, weights: recipe.data.map { $0.weight ?? 1 }, seed: recipe.seed,
                 drawn: state.drawn)
         }
     }
 
     /// Goes over all the data of a recipe before anybody trains on it: labels made in two ways, pictures, answers.
-    /// - Parameter progress: is told the data set and how many of its examples are done.
+    /// - Parameters:
+    ///   - skipBad: whether examples whose picture is missing or cannot be decoded are only counted.
+    ///   - progress: is told the data set and how many of its examples are done.
     /// - Returns: a report for each source of the recipe's `data` and `validation`, in order.
     public static func check(
-        recipe path: String, progress: (String, Int) -> Void = { _, _ in }
+        recipe path: String, skipBad: Bool = false, progress: (String, Int) -> Void = { _, _ in }
     ) throws -> [(name: String, report: DataCheck.Report)] {
         let recipe = try Recipe(contentsOf: path)
         let base = URL(filePath: path).deletingLastPathComponent()
@@ -114,9 +122,10 @@ public final class TrainingRun {
         let check = DataCheck(
             template: assistant.template.template, tokenizer: assistant.tokenizer,
             maximumLength: assistant.model.config.llama.maxPositionEmbeddings,
-            visualTokens: assistant.model.maximumVisualTokens ?? assistant.model.vision?.grid.count ?? 1)
+            visualTokens: assistant.model.maximumVisualTokens ?? assistant.model.vision?.grid.count ?? 1,
+            skipsBadImages: skipBad)
         return try (recipe.data + (recipe.validation ?? [])).map { source in
-            let dataset = try source.dataset(relativeTo: base, side: assistant.pictureSide)
+            let dataset = try source.dataset(relativeTo: base, side: assistant.pictureSide, skipBad: skipBad)
             return (dataset.name, check.run(dataset) { progress(dataset.name, $0) })
         }
     }
@@ -200,11 +209,16 @@ public final class TrainingRun {
     /// Shares of right answers on the validation data at the largest budget, by data set and kind of question or label.
     public func evaluate() throws -> [String: Double] { try learner.evaluate(batch: recipe.batch) }
 
+    /// Examples of each of the recipe's data sets that are passed over because of their pictures.
+    public var skippedExamples: [(name: String, count: Int)] {
+        learner.datasets.map { ($0.name, ($0 as? QuestionFile)?.skippedCount ?? 0) }
+    }
+
     /// Number of weights that are trained.
     public var trainedWeights: Int { learner.parameters.reduce(0) { $0 + $1.count } }
 
     private func save() throws {
-        try RunState(step: step, drawn: stream.drawn).save(in: directory, learner, optimizer)
+        try RunState(step: step, drawn: stream.drawn, counts: learner.datasets.map(\.count)).save(in: directory, learner, optimizer)
     }
 }
 

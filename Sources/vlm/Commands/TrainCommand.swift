@@ -34,6 +34,9 @@ struct TrainCommand: ParsableCommand {
     @Flag(help: "Make all labels in two ways, show samples, and stop; exit code 1 if anything is wrong.")
     var checkData = false
 
+    @Flag(help: "Pass over examples whose picture is missing or cannot be decoded, and count them.")
+    var skipBad = false
+
     @Flag(help: "Take the first step's examples in every step: the loss must come near 0.")
     var overfitOneBatch = false
 
@@ -65,8 +68,11 @@ struct TrainCommand: ParsableCommand {
         try context.run {
             let run = try TrainingRun(
                 recipe: recipe, directory: out, resuming: resume, overfitting: overfitOneBatch,
-                cacheBytes: featureMemory << 30)
+                cacheBytes: featureMemory << 30, skipBad: skipBad)
             Terminal.note("training \(run.trainedWeights) weights of \(run.recipe.model)")
+            for (name, count) in run.skippedExamples where count > 0 {
+                Terminal.note("\(name): \(count) examples passed over, whose picture is missing or broken")
+            }
             if resume { Terminal.note("resuming after step \(run.step) of \(run.recipe.steps)") }
             let interrupt = Interrupt()
             interrupt.arm()
@@ -91,7 +97,7 @@ struct TrainCommand: ParsableCommand {
     }
 
     private func check() throws {
-        let reports = try threads.context.run { try TrainingRun.check(recipe: recipe) }
+        let reports = try threads.context.run { try TrainingRun.check(recipe: recipe, skipBad: skipBad) }
         for (name, report) in reports {
             if json {
                 try Terminal.json(report)
