@@ -37,21 +37,12 @@ public struct KnownDigests {
         var sha256: String
     }
 
-    private var entries: [String: Entry] = [:]
-    private let url: URL?
+    private var entries: [String: Entry]
+    private let file = UserCacheFile("digests.json")
 
     /// The user's list, empty if there is none that can be read.
     public init() {
-        let environment = ProcessInfo.processInfo.environment
-        let cache =
-            environment["XDG_CACHE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil }
-            ?? environment["HOME"].map { $0 + "/.cache" }
-        url = cache.map { URL(filePath: $0).appending(path: "vlm/digests.json") }
-        if let url, let data = try? Data(contentsOf: url),
-            let known = try? JSONDecoder().decode([String: Entry].self, from: data)
-        {
-            entries = known
-        }
+        entries = file.read([String: Entry].self) ?? [:]
     }
 
     /// The digest of a file, computed only if the file has changed since.
@@ -67,14 +58,8 @@ public struct KnownDigests {
         let digest = try FileDigest(of: path)
         if let modified {
             entries[key] = Entry(bytes: digest.bytes, modified: modified, sha256: digest.sha256)
-            save()
+            file.write(entries)
         }
         return digest
-    }
-
-    private func save() {
-        guard let url, let data = try? JSONEncoder().encode(entries) else { return }
-        try? FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-        try? data.write(to: url, options: .atomic)
     }
 }

@@ -19,12 +19,14 @@ struct AskCommand: ParsableCommand {
               vlm ask --image kitchen.jpg "how many cups are on the table?"
               vlm ask kitchen.jpg "how many cups?"                  # an image may also come first
               vlm ask --image a.jpg@16 --image b.jpg@144 "what changed between the two?"
+              vlm ask --image kitchen.jpg --budget 800ms "how many cups?"
               vlm ask --visual-tokens 8 --json --image - "what is this?" < photo.png
               vlm ask --batch questions.jsonl --out answers.jsonl
             """)
 
     @OptionGroup var model: ModelOptions
     @OptionGroup var images: ImageOptions
+    @OptionGroup var time: TimeBudgetOptions
     @OptionGroup var sampling: SamplingFlags
     @OptionGroup var template: TemplateOptions
     @OptionGroup var products: ProductOptions
@@ -45,11 +47,15 @@ struct AskCommand: ParsableCommand {
             guard words.isEmpty, images.image.isEmpty else {
                 throw ValidationError("--batch \(file) has the questions and their images; leave others out")
             }
+            if let budget = time.budget {
+                throw ValidationError("--budget \(budget) is about one answer; say --visual-tokens with --batch")
+            }
             guard !json else { throw ValidationError("--json: --batch prints JSON anyway, leave it out") }
             return
         }
         guard !words.isEmpty else { throw ValidationError("Missing expected argument '<words> ...': ask something") }
         try images.checkUse(by: imageArguments)
+        try time.checkUse(by: images, imageArguments)
         if let last = words.last, FileManager.default.fileExists(atPath: last) {
             throw ValidationError("\(last) is a file, and the question comes last: what do you want to know about it?")
         }
@@ -93,8 +99,20 @@ struct AskCommand: ParsableCommand {
         }
         Notes.about(assistant)
         let conversation = try assistant.conversation(asking: question, images: arguments.count)
-        let visual = try images.visualTokens(of: arguments, with: assistant.model, &timings)
-        let prompt = try assistant.model.prompt(assistant.ids(of: conversation), images: visual.map(\.tokens))
+        let ids = try assistant.ids(of: conversation)
+        let chooser = try time.budget.map { try BudgetChooser($0, assistant.model, model) }
+        var budget: BudgetReport?
+        let visual = try images.visualTokens(
+            of: arguments, with: assistant.model, &timings,
+            choosing: chooser.map { chooser in
+                { views, fixed, spent in
+                    let choice = try chooser.choose(
+                        views: views, fixedTokens: fixed, textTokens: ids.count - arguments.count, spent: spent)
+                    budget = choice
+                    return choice.visualTokens
+                }
+            })
+        let prompt = try assistant.model.prompt(ids, images: visual.map(\.tokens))
 
         let decoder = assistant.model.decoder
         var generation = try timings.measure(\.prefill) {
@@ -102,17 +120,24 @@ struct AskCommand: ParsableCommand {
                 decoder, prompt, sampling: sampling.options, maximumTokens: sampling.maxTokens,
                 endTokens: assistant.endTokens)
         }
+        budget?.finish(timings)
         var answer = assistant.answerText()
         AnswerLoop.run(&generation, &answer, &timings) { if !json { Terminal.answer($0) } }
         if !json { Terminal.answer("\n") }
         if generation.stopReason == .length, !answer.isComplete {
             Terminal.note("note: the answer was cut at --max-tokens \(sampling.maxTokens)")
         }
+        if let budget, let actual = budget.actualMilliseconds, !json {
+            Terminal.note(
+                String(
+                    format: "%d visual tokens; first word after %.0f ms, %.0f predicted (%+.0f %%)", budget.visualTokens,
+                    actual, budget.predictedMilliseconds, 100 * (budget.error ?? 0)))
+        }
         guard json else { return }
         try Terminal.json(
             AnswerReport(
                 assistant, question: question, answer: answer.text, visual: visual, prompt: prompt,
-                generation: generation, timings: timings, seed: sampling.options.seed))
+                generation: generation, timings: timings, budget: budget, seed: sampling.options.seed))
     }
 }
 

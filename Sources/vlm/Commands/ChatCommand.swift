@@ -13,7 +13,8 @@ struct ChatCommand: ParsableCommand {
         discussion: """
             Lines that begin with a slash are commands:
               /image PATH    show an image with the next question (PATH@m sets its number of visual tokens)
-              /budget m      use m visual tokens for images from now on; /budget alone goes back to that of the start
+              /budget m      use m visual tokens for images from now on, or as many as fit into a time (/budget 800ms);
+                             /budget alone goes back to that of the start
               /reset         forget the conversation
               /quit          leave (so does the end of input)
             Ctrl-C stops an answer, not the program; at the prompt it leaves.
@@ -29,8 +30,16 @@ struct ChatCommand: ParsableCommand {
         help: ArgumentHelp("Visual tokens for each image.", valueName: "m"))
     var visualTokens: Int?
 
+    @OptionGroup var time: TimeBudgetOptions
+
     @Flag(help: "Ignore the orientation that a photo's EXIF data states.")
     var noExif = false
+
+    func validate() throws {
+        if let budget = time.budget, let visualTokens {
+            throw ValidationError("--budget \(budget) chooses what --visual-tokens \(visualTokens) says; leave one out")
+        }
+    }
 
     func run() throws {
         try products.context(model).run {
@@ -43,13 +52,14 @@ struct ChatCommand: ParsableCommand {
             Notes.about(assistant)
             var session = ChatSession(assistant)
             let interrupt = Interrupt()
+            var chooser = try time.budget.map { try BudgetChooser($0, assistant.model, model) }
             var images = ImageOptions()
             images.image = []
             images.visualTokens = visualTokens
             images.noExif = noExif
             while let line = prompt() {
                 do {
-                    guard try handle(line, &session, &images, interrupt) else { break }
+                    guard try handle(line, &session, &images, &chooser, interrupt) else { break }
                 } catch {
                     // A mistake in one line does not end the conversation.
                     Terminal.note("error: \(error)")
@@ -65,7 +75,8 @@ struct ChatCommand: ParsableCommand {
 
     /// Does what one line says; false to leave.
     private func handle(
-        _ line: String, _ session: inout ChatSession, _ images: inout ImageOptions, _ interrupt: Interrupt
+        _ line: String, _ session: inout ChatSession, _ images: inout ImageOptions,
+        _ chooser: inout BudgetChooser?, _ interrupt: Interrupt
     ) throws -> Bool {
         let text = line.trimmingCharacters(in: .whitespaces)
         if text.isEmpty { return true }
@@ -80,17 +91,38 @@ struct ChatCommand: ParsableCommand {
         case ("/reset", nil):
             session.reset()
             Terminal.note("the conversation starts anew")
-        case ("/budget", nil): images.visualTokens = visualTokens
+        case ("/budget", nil):
+            chooser = try time.budget.map { try BudgetChooser($0, session.assistant.model, model) }
+            images.visualTokens = visualTokens
         case ("/budget", let value?):
-            guard let tokens = Int(value) else { throw UsageError.message("/budget \(value): a number is wanted") }
+            if let budget = TimeBudget(argument: value) {
+                chooser = try BudgetChooser(budget, session.assistant.model, model)
+                images.visualTokens = nil
+                break
+            }
+            guard let tokens = Int(value) else {
+                throw UsageError.message("/budget \(value): a number is wanted, or a time such as 800ms")
+            }
             _ = try session.assistant.model.budget(tokens)
+            chooser = nil
             images.visualTokens = tokens
         case ("/image", let path?):
             guard let image = ImageArgument(argument: path), path != "-" else {
                 throw UsageError.message("/image PATH: a file is wanted")
             }
             var timings = StageTimings()
-            let visual = try images.visualTokens(of: [image], with: session.assistant.model, &timings)
+            // The question is not known yet: it is taken to be short.
+            let choose = image.visualTokens == nil ? chooser : nil
+            let visual = try images.visualTokens(
+                of: [image], with: session.assistant.model, &timings,
+                choosing: choose.map { chooser in
+                    { views, fixed, spent in
+                        try chooser.choose(
+                            views: views, fixedTokens: fixed, textTokens: FirstTokenCost.measuredTextTokens,
+                            spent: spent
+                        ).visualTokens
+                    }
+                })
             session.show(visual.map(\.tokens))
             Terminal.note(
                 "\(image.path): \(visual.map(\.tokens.count).reduce(0, +)) visual tokens, shown with the next question")

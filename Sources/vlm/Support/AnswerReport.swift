@@ -50,6 +50,8 @@ struct AnswerReport: Encodable {
     var answer: String
     var stopReason: String
     var images: [Image]
+    /// How the number of visual tokens was chosen; nil unless for a time.
+    var budget: BudgetReport?
     var promptTokens: Int
     var answerTokens: Int
     var milliseconds: Milliseconds
@@ -64,8 +66,10 @@ struct AnswerReport: Encodable {
 
     init(
         _ assistant: Assistant, question: String, answer: String, visual: [ImageOptions.Visual],
-        prompt: MultimodalPrompt, generation: borrowing Generation, timings: StageTimings, seed: UInt64
+        prompt: MultimodalPrompt, generation: borrowing Generation, timings: StageTimings,
+        budget: BudgetReport?, seed: UInt64
     ) {
+        self.budget = budget
         let context = ComputeContext.current
         model = assistant.model.path
         isUntrained = assistant.model.config.isUntrained

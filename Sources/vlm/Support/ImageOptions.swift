@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import LLaVAPipeline
 import MQT
+import Tensors
 import VisionEncoder
 
 /// The images of a question, and how many visual tokens each may take.
@@ -52,31 +53,56 @@ struct ImageOptions: ParsableArguments {
     }
 
     /// Decodes, encodes and compresses images. Budgets are checked before anything is computed.
+    /// - Parameter choose: says the number of tokens of images that have none of their own, once all are encoded: told
+    ///   their views, the tokens of the others, and the time that was spent.
     func visualTokens(
-        of arguments: [ImageArgument], with model: LLaVAModel, _ timings: inout StageTimings
+        of arguments: [ImageArgument], with model: LLaVAModel, _ timings: inout StageTimings,
+        choosing choose: ((_ views: Int, _ fixedTokens: Int, StageTimings) throws -> Int)? = nil
     ) throws -> [Visual] {
         guard !arguments.isEmpty else { return [] }
         guard model.vision != nil else { throw LLaVAError.textOnly(checkpoint: model.path) }
-        let budgets = try arguments.map { try model.budget($0.visualTokens ?? visualTokens) }
-        var visuals: [Visual] = []
-        for (argument, budget) in zip(arguments, budgets) {
-            let (image, information) = try timings.measure(\.imageDecode) { try decode(argument) }
-            if information.isOrientationApplied {
-                Terminal.note(
-                    "note: \(argument.path) was turned upright by its EXIF orientation (--no-exif leaves it as stored)")
+        var budgets = try arguments.map { try model.budget($0.visualTokens ?? visualTokens) }
+        let seen = try arguments.map { try see($0, with: model, &timings) }
+        if let choose {
+            let views = seen.map { $0.image.pixelValues.shape[0] }
+            let isFree = arguments.map { $0.visualTokens == nil }
+            let fixed = zip(zip(views, budgets), isFree).reduce(0) { sum, image in
+                image.1 ? sum : sum + image.0.0 * (image.0.1?.tokens ?? 0)
             }
-            if let warning = information.firstWarning {
-                Terminal.note(
-                    "note: \(argument.path) has \(information.warningCount) flaw(s) that were passed over: \(warning)")
-            }
-            let processed = try timings.measure(\.preprocess) { try model.process(image) }
-            let features = try timings.measure(\.encode) { try model.encode(processed) }
-            let tokens = try timings.measure(\.queryTransformer) {
-                try model.visualTokens(from: features, budget: budget)
-            }
-            visuals.append(Visual(source: argument.path, information: information, image: processed, tokens: tokens))
+            let chosen = try model.budget(choose(zip(views, isFree).reduce(0) { $1.1 ? $0 + $1.0 : $0 }, fixed, timings))
+            for index in budgets.indices where isFree[index] { budgets[index] = chosen }
         }
-        return visuals
+        return try zip(seen, budgets).map { image, budget in
+            let tokens = try timings.measure(\.queryTransformer) {
+                try model.visualTokens(from: image.features, budget: budget)
+            }
+            return Visual(source: image.source, information: image.information, image: image.image, tokens: tokens)
+        }
+    }
+
+    /// An image that was encoded.
+    private struct Seen {
+        var source: String
+        var information: ImageInformation
+        var image: ProcessedImage
+        var features: LLaVAModel.Features
+    }
+
+    private func see(
+        _ argument: ImageArgument, with model: LLaVAModel, _ timings: inout StageTimings
+    ) throws -> Seen {
+        let (image, information) = try timings.measure(\.imageDecode) { try decode(argument) }
+        if information.isOrientationApplied {
+            Terminal.note(
+                "note: \(argument.path) was turned upright by its EXIF orientation (--no-exif leaves it as stored)")
+        }
+        if let warning = information.firstWarning {
+            Terminal.note(
+                "note: \(argument.path) has \(information.warningCount) flaw(s) that were passed over: \(warning)")
+        }
+        let processed = try timings.measure(\.preprocess) { try model.process(image) }
+        let features = try timings.measure(\.encode) { try model.encode(processed) }
+        return Seen(source: argument.path, information: information, image: processed, features: features)
     }
 
     /// Decodes one image, upright unless `--no-exif`.
