@@ -20,7 +20,8 @@ import Testing
         #expect(cost.seconds(visualTokens: 1, textTokens: 0) == 0)
     }
 
-    @Test("the budget is the largest whose time fits, over all views and images, and there is none for too short a time")
+    @Test(
+        "the budget is the largest whose time fits, over all views and images, and there is none for too short a time")
     func choice() {
         func budget(_ seconds: Double, views: Int = 1, fixed: Int = 0, text extra: Int = 0) -> Int? {
             cost.largestBudget(

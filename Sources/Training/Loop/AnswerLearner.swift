@@ -48,7 +48,8 @@ final class AnswerLearner: Learner {
         let memory = FeatureMemory(bytes: cacheBytes)
         func opened(_ source: Recipe.DataSource) throws -> ExampleSource {
             try ExampleSource(
-                source.dataset(relativeTo: base, side: side, skipBad: skipBad), assistant, captions: recipe.captions ?? false,
+                source.dataset(relativeTo: base, side: side, skipBad: skipBad), assistant,
+                captions: recipe.captions ?? false,
                 memory: memory)
         }
         sources = try recipe.data.map(opened)

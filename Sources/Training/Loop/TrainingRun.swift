@@ -72,7 +72,7 @@ public final class TrainingRun {
 
         learner =
             switch recipe.stage ?? .answers {
-            case .answers: 
+            case .answers:
                 try AnswerLearner(recipe, relativeTo: base, cacheBytes: cacheBytes, skipBad: skipBad)
             case .denseLabels: try TowerLearner(recipe, relativeTo: base)
             }
@@ -218,7 +218,8 @@ public final class TrainingRun {
     public var trainedWeights: Int { learner.parameters.reduce(0) { $0 + $1.count } }
 
     private func save() throws {
-        try RunState(step: step, drawn: stream.drawn, counts: learner.datasets.map(\.count)).save(in: directory, learner, optimizer)
+        try RunState(step: step, drawn: stream.drawn, counts: learner.datasets.map(\.count)).save(
+            in: directory, learner, optimizer)
     }
 }
 

@@ -130,7 +130,8 @@ struct AskCommand: ParsableCommand {
         if let budget, let actual = budget.actualMilliseconds, !json {
             Terminal.note(
                 String(
-                    format: "%d visual tokens; first word after %.0f ms, %.0f predicted (%+.0f %%)", budget.visualTokens,
+                    format: "%d visual tokens; first word after %.0f ms, %.0f predicted (%+.0f %%)",
+                    budget.visualTokens,
                     actual, budget.predictedMilliseconds, 100 * (budget.error ?? 0)))
         }
         guard json else { return }

@@ -53,7 +53,8 @@ struct BenchBudgetCommand: ParsableCommand {
             let measuring = clock.now - start
             let maximum = assistant.model.maximumVisualTokens ?? 1
             let scenes = ScenesDataset(
-                split: .test, count: asks, seed: 0, questionsPerScene: 1, side: assistant.model.vision?.imageProcessor.cropSize.width ?? 128)
+                split: .test, count: asks, seed: 0, questionsPerScene: 1,
+                side: assistant.model.vision?.imageProcessor.cropSize.width ?? 128)
             var errors: [Double] = []
             var restErrors: [Double] = []
             var chosen: [Int] = []

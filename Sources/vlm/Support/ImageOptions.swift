@@ -69,7 +69,8 @@ struct ImageOptions: ParsableArguments {
             let fixed = zip(zip(views, budgets), isFree).reduce(0) { sum, image in
                 image.1 ? sum : sum + image.0.0 * (image.0.1?.tokens ?? 0)
             }
-            let chosen = try model.budget(choose(zip(views, isFree).reduce(0) { $1.1 ? $0 + $1.0 : $0 }, fixed, timings))
+            let chosen = try model.budget(
+                choose(zip(views, isFree).reduce(0) { $1.1 ? $0 + $1.0 : $0 }, fixed, timings))
             for index in budgets.indices where isFree[index] { budgets[index] = chosen }
         }
         return try zip(seen, budgets).map { image, budget in
