@@ -1,4 +1,5 @@
 import Foundation
+import FoundationXML
 import Testing
 
 @testable import Evaluation
@@ -22,6 +23,20 @@ import Testing
     func ticks(low: Double, high: Double) {
         let ticks = Plot.ticks(from: low, to: high)
         #expect((2...10).contains(ticks.count) && ticks.allSatisfy { (low...high).contains($0) }, "\(ticks)")
+    }
+
+    @Test("a plot as a file is sound XML with its own colours, and names its curves if there are several")
+    func file() {
+        let points: [(x: Double, y: Double, lower: Double?, upper: Double?, label: String)] = [
+            (1, 0.5, 0.4, 0.6, "<&>"), (64, 0.8, nil, nil, "'"),
+        ]
+        for names in [["one"], ["a & b", "<two>"]] {
+            let series = names.map { Plot.Series(name: $0, points: points) }
+            let file = Plot(title: "a \"b\" & c", xTitle: "m", series: series, isShare: true).file
+            #expect(XMLParser(data: Data(file.utf8)).parse(), "\(file)")
+            #expect(file.contains("prefers-color-scheme: dark"))
+            for name in names { #expect(file.contains(">\(name.escaped)</text>") == (names.count > 1)) }
+        }
     }
 
     @Test("every point and interval is drawn inside the picture")

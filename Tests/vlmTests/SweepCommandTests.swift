@@ -52,7 +52,7 @@ import Testing
         #expect(!page.contains("http://") && !page.contains("https://") && !page.contains("<script"))
         try #expect(
             FileManager.default.contentsOfDirectory(atPath: out).sorted() == [
-                "answers.jsonl", "report.html", "sweep.csv", "sweep.json",
+                "answers.jsonl", "plot.svg", "report.html", "sweep.csv", "sweep.json",
             ])
     }
 

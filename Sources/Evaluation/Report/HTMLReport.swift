@@ -16,6 +16,7 @@ struct HTMLReport {
         <meta name="color-scheme" content="light dark">
         <title>\(title.escaped)</title>
         <style>
+        \(Plot.style)
         \(Self.style)
         </style>
         </head>
@@ -75,7 +76,7 @@ struct HTMLReport {
     private static let tokens = "visual tokens"
 
     /// Score against tokens, time and operations; without scores, cost against tokens.
-    private var plots: [Plot] {
+    var plots: [Plot] {
         func plot(
             _ title: String, _ xTitle: String, isShare: Bool, x: (SweepReport.Row) -> Double?,
             y: (SweepReport.Row) -> (value: Double, lower: Double?, upper: Double?)?
@@ -190,11 +191,9 @@ struct HTMLReport {
     }
 
     private static let style = """
-        :root { --back: #fff; --text: #1c1c1e; --fine: #5b5b60; --line: #d8d8dc; --card: #f6f6f8; --right: #17692f;
-          --wrong: #a3261d; --c0: #1f5fbf; --c1: #c4510a; --c2: #1a7f37; --c3: #8b3fc0; --c4: #b0236a; --c5: #0b7f86; }
+        :root { --fine: #5b5b60; --card: #f6f6f8; --right: #17692f; --wrong: #a3261d; }
         @media (prefers-color-scheme: dark) {
-          :root { --back: #141416; --text: #ececf0; --fine: #a6a6ad; --line: #3a3a40; --card: #1e1e22; --right: #5fd083;
-            --wrong: #ff8a80; --c0: #6ea8ff; --c1: #ffa15c; --c2: #62d089; --c3: #c792ff; --c4: #ff86b8; --c5: #4fd3da; } }
+          :root { --fine: #a6a6ad; --card: #1e1e22; --right: #5fd083; --wrong: #ff8a80; } }
         * { box-sizing: border-box; }
         body { margin: 0; background: var(--back); color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
         main { max-width: 1200px; margin: 0 auto; padding: 16px; overflow-wrap: anywhere; }
@@ -205,12 +204,6 @@ struct HTMLReport {
         .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 16px; }
         figure { margin: 0; min-width: 0; } figcaption { font-size: .9rem; font-weight: 600; }
         svg { display: block; width: 100%; height: auto; }
-        svg text { fill: var(--text); font: 12px system-ui, sans-serif; }
-        .grid { stroke: var(--line); stroke-width: 1; }
-        .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); }
-        .c3 { --c: var(--c3); } .c4 { --c: var(--c4); } .c5 { --c: var(--c5); }
-        .curve polyline, .curve line { fill: none; stroke: var(--c); stroke-width: 1.8; }
-        .curve circle { fill: var(--c); stroke: var(--back); stroke-width: 1; }
         .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; } .legend span { display: flex; align-items: center; gap: 6px; }
         .key { width: 24px; height: 8px; flex: none; }
         .scroll { overflow-x: auto; }

@@ -24,8 +24,55 @@ struct Plot {
     /// Colours of the page that curves take in turn.
     static let colours = 6
 
-    /// The drawing, which takes its colours from the page.
+    /// What drawings take their colours from, light and dark: once in a page, or within a file.
+    static let style = """
+        :root { --back: #fff; --text: #1c1c1e; --line: #d8d8dc; --c0: #1f5fbf; --c1: #c4510a; --c2: #1a7f37; --c3: #8b3fc0;
+          --c4: #b0236a; --c5: #0b7f86; }
+        @media (prefers-color-scheme: dark) {
+          :root { --back: #141416; --text: #ececf0; --line: #3a3a40; --c0: #6ea8ff; --c1: #ffa15c; --c2: #62d089;
+            --c3: #c792ff; --c4: #ff86b8; --c5: #4fd3da; } }
+        svg text { fill: var(--text); font: 12px system-ui, sans-serif; }
+        .grid { stroke: var(--line); stroke-width: 1; }
+        .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); }
+        .c3 { --c: var(--c3); } .c4 { --c: var(--c4); } .c5 { --c: var(--c5); }
+        .curve polyline, .curve line { fill: none; stroke: var(--c); stroke-width: 1.8; }
+        .curve circle { fill: var(--c); stroke: var(--back); stroke-width: 1; }
+        """
+
+    /// The drawing as a file of its own: with a title, and below it the names of the curves if there are several.
+    var file: String {
+        let names = series.count > 1 ? series.map(\.name) : []
+        let legend = names.enumerated().map { index, name in
+            let y = Self.height + 16 * (Double(index) + 0.5)
+            return "<g class=\"curve c\(index % Self.colours)\"><line x1=\"\(Self.left)\" x2=\"\(Self.left + 24)\" "
+                + "y1=\"\(y)\" y2=\"\(y)\"/><circle cx=\"\(Self.left + 12)\" cy=\"\(y)\" r=\"3.5\"/></g>"
+                + "<text x=\"\(Self.left + 32)\" y=\"\(y + 4)\">\(name.escaped)</text>"
+        }
+        let size = "width=\"\(2 * Self.width)\" height=\"\(2 * (Self.height + 16 * Double(names.count) + 30))\" "
+        return """
+            <svg xmlns="http://www.w3.org/2000/svg" \(size)viewBox="0 -24 \(Self.width) \(Self.height + 16 * Double(names.count) + 30)">
+            <style>
+            \(Self.style)
+            </style>
+            <rect y="-24" width="100%" height="100%" style="fill: var(--back)"/>
+            <text x="\(Self.left)" y="-8" style="font-weight: 600">\(title.escaped)</text>
+            \(drawing)
+            \(legend.joined(separator: "\n"))
+            </svg>
+
+            """
+    }
+
+    /// The drawing, which takes its colours from the page; empty if there is nothing to draw.
     var svg: String {
+        let inner = drawing
+        guard !inner.isEmpty else { return "" }
+        return "<svg viewBox=\"0 0 \(Int(Self.width)) \(Int(Self.height))\" role=\"img\" "
+            + "aria-label=\"\(title.escaped)\">\n\(inner)</svg>"
+    }
+
+    /// Axes and curves.
+    private var drawing: String {
         let all = series.flatMap(\.points).filter { $0.x > 0 && $0.y.isFinite }
         guard let first = all.first else { return "" }
         let xs = all.map { log($0.x) }
@@ -43,9 +90,7 @@ struct Plot {
         func y(_ value: Double) -> Double {
             Self.height - Self.bottom - (value - floor) / (ceiling - floor) * (Self.height - Self.top - Self.bottom)
         }
-        var parts = [
-            "<svg viewBox=\"0 0 \(Int(Self.width)) \(Int(Self.height))\" role=\"img\" aria-label=\"\(title.escaped)\">"
-        ]
+        var parts: [String] = []
         for step in steps {
             let at = Self.text(y(step))
             parts.append(
@@ -86,7 +131,7 @@ struct Plot {
             }
             parts.append("</g>")
         }
-        return parts.joined(separator: "\n") + "</svg>"
+        return parts.joined(separator: "\n")
     }
 
     private func yLabel(_ value: Double) -> String {

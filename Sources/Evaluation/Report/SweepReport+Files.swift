@@ -2,15 +2,16 @@ import Foundation
 import ModelFiles
 
 extension SweepReport {
-    /// Writes `sweep.csv`, `sweep.json` and `report.html` into a directory, each complete or not at all.
+    /// Writes `sweep.csv`, `sweep.json`, `report.html` and its first plot, `plot.svg`, into a directory, each complete or not at all.
     /// - Throws: `EvaluationError.unwritable`.
     public func write(to directory: String, examples: [SweepExample]) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
         encoder.keyEncodingStrategy = .convertToSnakeCase
+        let page = HTMLReport(report: self, examples: examples)
         let files = [
             ("sweep.csv", Data(csv.utf8)), ("sweep.json", try encoder.encode(self) + Data("\n".utf8)),
-            ("report.html", Data(HTMLReport(report: self, examples: examples).text.utf8)),
+            ("report.html", Data(page.text.utf8)), ("plot.svg", Data((page.plots.first?.file ?? "").utf8)),
         ]
         for (name, bytes) in files {
             let path = URL(filePath: directory).appending(path: name).path

@@ -60,7 +60,7 @@ struct BenchBudgetCommand: ParsableCommand {
             var chosen: [Int] = []
             var inTime = 0
             for index in 0..<asks {
-                let example = try scenes.example(at: index)
+                let example = scenes.example(at: index)
                 guard let picture = try example.image?.decoded(), let question = example.turns.first?.question else {
                     continue
                 }

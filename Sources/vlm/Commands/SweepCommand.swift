@@ -13,7 +13,7 @@ struct SweepCommand: ParsableCommand {
         abstract: "Measure accuracy and cost at several budgets of visual tokens.",
         discussion: """
             Every picture is encoded once, whatever the number of budgets. The table goes to standard output; the directory
-            gets sweep.csv, sweep.json and report.html, and answers.jsonl as answers come. A sweep that was stopped goes on
+            gets sweep.csv, sweep.json, report.html and plot.svg, and answers.jsonl as answers come. A sweep that was stopped goes on
             where it was when the same command is given again.
 
             EXAMPLES
@@ -106,7 +106,7 @@ struct SweepCommand: ParsableCommand {
                 "warning: \(curve.name): \(curve.checkedAnswers - curve.sameAnswers) of \(curve.checkedAnswers) answers "
                     + "differ when their prompt is read from the beginning (two tokens were about as probable)")
         }
-        Terminal.note("wrote \(out)/report.html, sweep.csv and sweep.json")
+        Terminal.note("wrote \(out)/report.html, plot.svg, sweep.csv and sweep.json")
     }
 }
 
