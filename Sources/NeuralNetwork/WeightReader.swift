@@ -14,6 +14,7 @@ public final class WeightReader {
         var adapters: [String: LowRankAdapter] = [:]
         /// Draws what does not exist, where weights are made.
         var initializer: WeightInitializer?
+        var drawnType = ElementType.float32
         var drawn: [String: Tensor] = [:]
     }
 
@@ -36,9 +37,14 @@ public final class WeightReader {
     }
 
     /// A reader of weights that do not exist yet: every tensor that a layer asks for is drawn by its name and shape.
-    /// - Parameter known: tensors that are taken as they are.
-    public convenience init(drawing initializer: WeightInitializer, known: [String: Tensor] = [:]) {
+    /// - Parameters:
+    ///   - type: what matrices are kept in.
+    ///   - known: tensors that are taken as they are.
+    public convenience init(
+        drawing initializer: WeightInitializer, as type: ElementType = .float32, known: [String: Tensor] = [:]
+    ) {
         let findings = Findings()
+        findings.drawnType = type
         findings.initializer = initializer
         self.init(known, prefix: "", training: { _ in false }, findings: findings, adaptation: nil)
     }
@@ -91,7 +97,8 @@ public final class WeightReader {
         let full = prefix + name
         guard let tensor = tensors[full] else {
             if let known = findings.drawn[full], known.shape == shape { return known }
-            if let drawn = findings.initializer?.weight(named: full, shape) {
+            if var drawn = findings.initializer?.weight(named: full, shape) {
+                if shape.count == 2, let kept = try? drawn.converted(to: findings.drawnType) { drawn = kept }
                 findings.drawn[full] = drawn
                 return drawn
             }

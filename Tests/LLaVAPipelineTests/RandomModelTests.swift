@@ -44,6 +44,22 @@ struct RandomModelTests {
         #expect(try model.visualTokens(from: features, budget: model.budget(3)).embeddings.shape == [3, 32])
     }
 
+    @Test("matrices may be written in float16: those of float32, rounded")
+    func halves() throws {
+        let configuration = try configuration()
+        try RandomModel.write(configuration: configuration, to: path("whole"), seed: 5)
+        try RandomModel.write(configuration: configuration, to: path("half"), seed: 5, as: .float16)
+        let file = "model.safetensors"
+        let whole = try SafetensorsFile(path: directory.appending(path: "whole/\(file)").path).tensors
+        let half = try SafetensorsFile(path: directory.appending(path: "half/\(file)").path).tensors
+        #expect(whole.keys.sorted() == half.keys.sorted())
+        for (name, tensor) in half where name.hasPrefix("model.layers.") {
+            #expect(tensor.elementType == (tensor.rank == 2 ? .float16 : .float32), "\(name)")
+            #expect(try tensor.bytes == whole[name]?.converted(to: tensor.elementType).bytes, "\(name)")
+        }
+        _ = try LLaVAModel.load(from: path("half"))
+    }
+
     @Test("pictures that are encoded together have the features they have alone")
     func together() throws {
         try RandomModel.write(configuration: try configuration(), to: path("model"), seed: 5)

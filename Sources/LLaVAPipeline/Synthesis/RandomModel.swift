@@ -4,7 +4,7 @@ import MQT
 import ModelFiles
 import NeuralNetwork
 import PMoD
-import Tensors
+public import Tensors
 import VisionEncoder
 
 /// A model whose weights are drawn: where training from scratch begins, and what the shape of a model costs.
@@ -27,9 +27,12 @@ public enum RandomModel {
     /// - Parameters:
     ///   - source: directory of the configuration.
     ///   - target: directory to make; must not exist.
+    ///   - type: what the matrices of towers and decoders are written in, float32 or float16.
     /// - Throws: `CheckpointError` for what cannot be read or written, or the error of a configuration.
     @discardableResult
-    public static func write(configuration source: String, to target: String, seed: UInt64) throws -> Summary {
+    public static func write(
+        configuration source: String, to target: String, seed: UInt64, as type: ElementType = .float32
+    ) throws -> Summary {
         let manager = FileManager.default
         guard !manager.fileExists(atPath: target) else {
             throw CheckpointError.unwritable(path: target, reason: "it exists already; name another directory")
@@ -45,7 +48,7 @@ public enum RandomModel {
             for (index, part) in ["", "vision_tower/"].enumerated() {
                 let config = draft.appending(path: part + "config.json").path
                 guard index == 0 || manager.fileExists(atPath: config) else { continue }
-                let weights = try drawn(config, WeightInitializer(seed: seed &+ UInt64(index)))
+                let weights = try drawn(config, WeightInitializer(seed: seed &+ UInt64(index)), type)
                 let file = part + "model.safetensors"
                 try SafetensorsWriter.write(
                     weights, metadata: ["format": "pt"], to: draft.appending(path: file).path)
@@ -64,26 +67,30 @@ public enum RandomModel {
     }
 
     /// The weights that a configuration describes.
-    private static func drawn(_ path: String, _ initializer: WeightInitializer) throws -> [String: Tensor] {
+    private static func drawn(
+        _ path: String, _ initializer: WeightInitializer, _ type: ElementType
+    ) throws -> [String: Tensor] {
         switch try JSONFile.decode(Kind.self, from: path).modelType {
         case HybridVisionConfig.modelType:
-            let reader = WeightReader(drawing: initializer)
+            let reader = WeightReader(drawing: initializer, as: type)
             _ = VisionTransformer(hybrid: try JSONFile.decode(HybridVisionConfig.self, from: path), reader)
             return reader.drawn
         case "clip_vision_model":
-            let reader = WeightReader(drawing: initializer)
+            let reader = WeightReader(drawing: initializer, as: type)
             let config = try JSONFile.decode(CLIPVisionConfig.self, from: path).transformer
             _ = VisionTransformer(clip: config, reader.scoped("vision_model"))
             return reader.drawn
         case "dinov2":
-            let reader = WeightReader(drawing: initializer)
+            let reader = WeightReader(drawing: initializer, as: type)
             _ = VisionTransformer(dinov2: try JSONFile.decode(Dinov2Config.self, from: path), reader)
             return reader.drawn
-        default: return try drawnDecoder(path, initializer)
+        default: return try drawnDecoder(path, initializer, type)
         }
     }
 
-    private static func drawnDecoder(_ path: String, _ initializer: WeightInitializer) throws -> [String: Tensor] {
+    private static func drawnDecoder(
+        _ path: String, _ initializer: WeightInitializer, _ type: ElementType
+    ) throws -> [String: Tensor] {
         var initializer = initializer
         let config = try JSONFile.decode(LLaVAConfig.self, from: path)
         var connector: [String: Tensor] = [:]
@@ -96,7 +103,7 @@ public enum RandomModel {
             }
             connector = try drawnConnector(config, featureSize: featureSize, &initializer)
         }
-        let reader = WeightReader(drawing: initializer)
+        let reader = WeightReader(drawing: initializer, as: type)
         _ =
             if let pmod = config.pmod {
                 LlamaModel(config.llama, pmod: pmod, reader)

@@ -16,8 +16,13 @@ struct BenchDecoderCommand: ParsableCommand {
             rates of this process on the same threads at the same time: float32 multiply-adds within the L1 cache
             (float32_gflops), and reading of a large array (read_gigabytes_per_second).
 
+            With --visual-tokens the prompt begins with so many tokens that a mixture of depths may skip, and the same prompt
+            is timed alternately with none of them skipped, as a dense decoder of the same shape reads it
+            (prefill_without_skipping; prefill_ratio is the median of their ratios).
+
             EXAMPLES
               vlm bench decoder --model SmolLM2.gguf --prompt-tokens 512 --decode-tokens 128 --threads 2
+              vlm bench decoder --model p-MoD-LLaVA-v1.5-7B --visual-tokens 576 --prompt-tokens 640
             """)
 
     @OptionGroup var model: ModelOptions
@@ -25,6 +30,9 @@ struct BenchDecoderCommand: ParsableCommand {
 
     @Option(help: ArgumentHelp("Tokens of the prompt.", valueName: "n"))
     var promptTokens = 512
+
+    @Option(help: ArgumentHelp("Tokens of the prompt that a mixture of depths may skip.", valueName: "n"))
+    var visualTokens = 0
 
     @Option(help: ArgumentHelp("Tokens to decode after it.", valueName: "n"))
     var decodeTokens = 128
@@ -37,22 +45,35 @@ struct BenchDecoderCommand: ParsableCommand {
         guard promptTokens >= 1, decodeTokens >= 1, repeats >= 1 else {
             throw ValidationError("--prompt-tokens, --decode-tokens and --repeats are at least 1")
         }
+        guard (0..<promptTokens).contains(visualTokens) else {
+            throw ValidationError("--visual-tokens \(visualTokens): fewer than the prompt's \(promptTokens) tokens")
+        }
     }
 
     func run() throws {
         try products.context(model).run {
             let path = try model.path()
-            let decoder = try LLaVAModel.load(from: path, options: model.loadOptions).decoder
+            let loaded = try LLaVAModel.load(from: path, options: model.loadOptions)
+            let decoder = loaded.decoder
+            if visualTokens > 0, loaded.config.pmod == nil {
+                throw UsageError.message("--visual-tokens is about a mixture of depths, and \(path) has none")
+            }
             var runs: [DecoderTimes] = []
+            var dense: [DecoderTimes] = []
             var machine: [MachineRates] = []
             for _ in 0...repeats {
                 machine.append(.measured())
-                runs.append(try DecoderTimes(of: decoder, promptTokens: promptTokens, decodeTokens: decodeTokens))
+                runs.append(
+                    try DecoderTimes(
+                        of: decoder, promptTokens: promptTokens, visualTokens: visualTokens, decodeTokens: decodeTokens)
+                )
+                guard visualTokens > 0 else { continue }
+                dense.append(try DecoderTimes(of: decoder, promptTokens: promptTokens, decodeTokens: 1))
             }
             let report = DecoderReport(
                 path: path, config: decoder.config, weightBytes: try weightBytes(path),
                 promptTokens: promptTokens, decodeTokens: decodeTokens, runs: Array(runs.dropFirst()),
-                machine: Array(machine.dropFirst()))
+                dense: Array(dense.dropFirst()), machine: Array(machine.dropFirst()))
             try Terminal.json(report)
         }
     }
@@ -72,13 +93,17 @@ private struct DecoderTimes {
     var prefill: Duration
     var decode: Duration
 
-    init(of decoder: LlamaModel, promptTokens: Int, decodeTokens: Int) throws {
+    init(of decoder: LlamaModel, promptTokens: Int, visualTokens: Int = 0, decodeTokens: Int) throws {
         // Any tokens will do: none costs more than another.
         let ids = (0..<promptTokens).map { ($0 * 7919 + 13) % decoder.config.vocabSize }
         let clock = ContinuousClock()
         let start = clock.now
         var generation = try Generation(
-            decoder, MultimodalPrompt(inputsEmbeds: decoder.embedTokens(ids)), sampling: SamplingOptions(),
+            decoder,
+            MultimodalPrompt(
+                inputsEmbeds: decoder.embedTokens(ids),
+                skippable: visualTokens == 0 ? nil : (0..<promptTokens).map { $0 < visualTokens }),
+            sampling: SamplingOptions(),
             maximumTokens: decodeTokens + 1, endTokens: [])
         _ = generation.next()
         let middle = clock.now
@@ -106,11 +131,14 @@ private struct DecoderReport: Encodable {
     var float32Gflops: Double
     var readGigabytesPerSecond: Double
     var prefill: Stage
+    var prefillWithoutSkipping: Stage?
+    /// Time of the prompt as the model reads it to that without skipping.
+    var prefillRatio: Double?
     var decode: Stage
 
     init(
         path: String, config: LlamaConfig, weightBytes: Int?, promptTokens: Int, decodeTokens: Int,
-        runs: [DecoderTimes], machine: [MachineRates]
+        runs: [DecoderTimes], dense: [DecoderTimes], machine: [MachineRates]
     ) {
         let context = ComputeContext.current
         let rates = (flops: machine.map(\.flops).median, bytes: machine.map(\.bytes).median)
@@ -137,10 +165,19 @@ private struct DecoderReport: Encodable {
         products = context.quantizedProducts.rawValue
         float32Gflops = (rates.flops * 1e-9).rounded(2)
         readGigabytesPerSecond = (rates.bytes * 1e-9).rounded(2)
-        prefill = stage(
-            promptTokens, runs.map(\.prefill.milliseconds).median / 1000,
-            operations: 2 * (matrices * promptTokens + head) + attention(keys: promptTokens * (promptTokens + 1) / 2),
-            passes: 1)
+        // Of a dense decoder: what a mixture of depths skips is counted as if it were done.
+        func prefill(_ runs: [DecoderTimes]) -> Stage {
+            stage(
+                promptTokens, runs.map(\.prefill.milliseconds).median / 1000,
+                operations: 2 * (matrices * promptTokens + head)
+                    + attention(keys: promptTokens * (promptTokens + 1) / 2),
+                passes: 1)
+        }
+        self.prefill = prefill(runs)
+        if !dense.isEmpty {
+            prefillWithoutSkipping = prefill(dense)
+            prefillRatio = zip(runs, dense).map { $0.prefill / $1.prefill }.median.rounded(4)
+        }
         decode = stage(
             decodeTokens, runs.map(\.decode.milliseconds).median / 1000,
             operations: 2 * (matrices + head) * decodeTokens

@@ -1,5 +1,6 @@
 import ArgumentParser
 import LLaVAPipeline
+import Tensors
 
 /// `vlm synth`: a model with random weights.
 struct SynthCommand: ParsableCommand {
@@ -26,11 +27,19 @@ struct SynthCommand: ParsableCommand {
     @Option(help: ArgumentHelp("What the weights are drawn with; the same seed gives the same bytes.", valueName: "n"))
     var seed: UInt64 = 0
 
+    @Option(help: ArgumentHelp("What the matrices are written in: f32 or f16.", valueName: "type"))
+    var type = "f32"
+
     @Flag(help: "Print one JSON object.")
     var json = false
 
+    func validate() throws {
+        guard ["f32", "f16"].contains(type) else { throw ValidationError("--type \(type): f32 or f16") }
+    }
+
     func run() throws {
-        let summary = try RandomModel.write(configuration: configuration, to: out, seed: seed)
+        let summary = try RandomModel.write(
+            configuration: configuration, to: out, seed: seed, as: type == "f16" ? .float16 : .float32)
         if json { return try Terminal.json(summary) }
         for (file, count) in summary.weights.sorted(by: { $0.key < $1.key }) {
             print("\(out)/\(file): \(count) weights")
