@@ -72,7 +72,8 @@ let package = Package(
         library(
             "Evaluation",
             [
-                "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "PMoD", "Tensors", "Tokenization", "Training",
+                "LanguageDecoder", "LLaVAPipeline", "ModelFiles", "MQT", "NeuralNetwork", "PMoD", "Tensors",
+                "Tokenization", "Training",
                 "VisionEncoder",
             ]),
         .executableTarget(

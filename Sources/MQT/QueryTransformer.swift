@@ -28,7 +28,7 @@ public struct QueryTransformer: Sendable {
     /// Attention heads.
     let numHeads: Int
     /// What the keys are made of.
-    let keySource: KeySource
+    package let keySource: KeySource
 
     /// What the values are made of, which become the tokens.
     let valueSource: ValueSource

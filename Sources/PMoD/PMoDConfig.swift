@@ -43,6 +43,13 @@ public struct PMoDConfig: Sendable, Equatable {
         case all
     }
 
+    /// How many of `count` tokens that may be skipped each of `layerCount` layers keeps.
+    public func keptTokens(of count: Int, layerCount: Int) -> [Int] {
+        retentionRatios(layerCount: layerCount).map { ratio in
+            ratio.map { min(count, max(TokenRouter.keptCount(of: count, ratio: $0), modMinimumTokens)) } ?? count
+        }
+    }
+
     /// The retention ratio of each of `layerCount` layers; nil for plain layers.
     public func retentionRatios(layerCount: Int) -> [Double?] {
         (0..<layerCount).map { layer in

@@ -88,9 +88,17 @@ public struct EvaluationSet: Sendable {
     public var questionCount: Int { items.reduce(0) { $0 + $1.turns.count } }
 
     /// Questions of each type.
-    public var questionsByType: [String: Int] {
-        items.reduce(into: [:]) { counts, item in for turn in item.turns { counts[turn.type, default: 0] += 1 } }
+    public var questionsByType: [String: Int] { turnsByType.mapValues(\.count) }
+
+    /// The share of the most frequent answer among the questions of each type: what always giving it would score.
+    public var majorityByType: [String: Double] {
+        turnsByType.mapValues { turns in
+            let answers = Dictionary(grouping: turns) { $0.answer }
+            return Double(answers.values.map(\.count).max() ?? 0) / Double(turns.count)
+        }
     }
+
+    private var turnsByType: [String: [QuestionAnswer]] { Dictionary(grouping: items.flatMap(\.turns), by: \.type) }
 
     /// The picture of an item.
     /// - Throws: what reading the data set and decoding the picture throws.

@@ -128,11 +128,15 @@ struct HTMLReport {
         return table(SweepReport.headings, \.cells)
             + (yesNo.isEmpty ? "" : "<ul>" + yesNo.map { "<li>\($0.escaped)</li>" }.joined() + "</ul>")
             + "<p class=\"fine\">\(notes.escaped)</p>"
-            + (types.count > 1 ? "<h2>Score by type of question</h2>" + table(["m"] + types, report.typeCells) : "")
+            + (types.count > 1
+                ? "<h2>Score by type of question</h2>"
+                    + table(["m"] + types, report.typeCells, last: report.majorityCells) : "")
     }
 
     /// A row for each budget of each model.
-    private func table(_ headings: [String], _ cells: (SweepReport.Row) -> [String]) -> String {
+    private func table(
+        _ headings: [String], _ cells: (SweepReport.Row) -> [String], last: [String]? = nil
+    ) -> String {
         let hasNames = report.models.count > 1
         func line(_ tag: String, _ cells: [String]) -> String {
             "<tr>" + cells.map { "<\(tag)>\($0.escaped)</\(tag)>" }.joined() + "</tr>"
@@ -140,8 +144,9 @@ struct HTMLReport {
         let body = report.models.flatMap { curve in
             curve.rows.map { line("td", (hasNames ? [curve.name] : []) + cells($0)) }
         }
+        let end = last.map { line("td", (hasNames ? [""] : []) + $0) } ?? ""
         let head = line("th", (hasNames ? ["model"] : []) + headings)
-        return "<div class=\"scroll\"><table><thead>\(head)</thead><tbody>\(body.joined(separator: "\n"))</tbody>"
+        return "<div class=\"scroll\"><table><thead>\(head)</thead><tbody>\(body.joined(separator: "\n"))\(end)</tbody>"
             + "</table></div>"
     }
 

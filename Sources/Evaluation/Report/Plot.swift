@@ -1,6 +1,6 @@
 import Foundation
 
-/// A plot of curves as SVG: a logarithmic axis across, a linear one up, intervals as bars.
+/// A plot of curves as SVG: an axis across, a linear one up, intervals as bars.
 struct Plot {
     /// A curve.
     struct Series {
@@ -16,6 +16,15 @@ struct Plot {
     var isShare: Bool
     /// Whether curves have points at the same x, which are drawn beside each other.
     var isSpread = false
+    var scale = Scale.logarithmic
+
+    /// How the axis across is divided.
+    enum Scale {
+        case logarithmic, linear
+
+        func place(_ value: Double) -> Double { self == .linear ? value : log(value) }
+        func value(_ place: Double) -> Double { self == .linear ? place : exp(place) }
+    }
 
     // Sizes are those of a narrow screen, so that letters stay readable when nothing is scaled up.
     private static let (width, height) = (380.0, 270.0)
@@ -39,28 +48,41 @@ struct Plot {
         .curve circle { fill: var(--c); stroke: var(--back); stroke-width: 1; }
         """
 
-    /// The drawing as a file of its own: with a title, and below it the names of the curves if there are several.
-    var file: String {
-        let names = series.count > 1 ? series.map(\.name) : []
+    /// The drawing as a file of its own.
+    var file: String { Self.file([self]) }
+
+    /// Drawings below each other as a file: each with its title, and the names of its curves if there are several.
+    static func file(_ plots: [Plot]) -> String {
+        var (parts, y) = ([String](), 0.0)
+        for plot in plots {
+            parts.append("<g transform=\"translate(0, \(y + titleHeight))\">\(plot.titled)</g>")
+            y += titleHeight + height + lineHeight * Double(plot.names.count)
+        }
+        let size = "width=\"\(Int(2 * width))\" height=\"\(Int(2 * y))\" viewBox=\"0 0 \(Int(width)) \(Int(y))\""
+        return """
+            <svg xmlns="http://www.w3.org/2000/svg" \(size)>
+            <style>
+            \(style)
+            </style>
+            <rect width="100%" height="100%" style="fill: var(--back)"/>
+            \(parts.joined(separator: "\n"))
+            </svg>
+
+            """
+    }
+
+    private static let (titleHeight, lineHeight) = (26.0, 16.0)
+    private var names: [String] { series.count > 1 ? series.map(\.name) : [] }
+
+    private var titled: String {
         let legend = names.enumerated().map { index, name in
-            let y = Self.height + 16 * (Double(index) + 0.5)
+            let y = Self.height + Self.lineHeight * (Double(index) + 0.5)
             return "<g class=\"curve c\(index % Self.colours)\"><line x1=\"\(Self.left)\" x2=\"\(Self.left + 24)\" "
                 + "y1=\"\(y)\" y2=\"\(y)\"/><circle cx=\"\(Self.left + 12)\" cy=\"\(y)\" r=\"3.5\"/></g>"
                 + "<text x=\"\(Self.left + 32)\" y=\"\(y + 4)\">\(name.escaped)</text>"
         }
-        let size = "width=\"\(2 * Self.width)\" height=\"\(2 * (Self.height + 16 * Double(names.count) + 30))\" "
-        return """
-            <svg xmlns="http://www.w3.org/2000/svg" \(size)viewBox="0 -24 \(Self.width) \(Self.height + 16 * Double(names.count) + 30)">
-            <style>
-            \(Self.style)
-            </style>
-            <rect y="-24" width="100%" height="100%" style="fill: var(--back)"/>
-            <text x="\(Self.left)" y="-8" style="font-weight: 600">\(title.escaped)</text>
-            \(drawing)
-            \(legend.joined(separator: "\n"))
-            </svg>
-
-            """
+        let title = "<text x=\"\(Self.left)\" y=\"-6\" style=\"font-weight: 600\">\(title.escaped)</text>"
+        return ([title, drawing] + legend).joined(separator: "\n")
     }
 
     /// The drawing, which takes its colours from the page; empty if there is nothing to draw.
@@ -75,8 +97,8 @@ struct Plot {
     private var drawing: String {
         let all = series.flatMap(\.points).filter { $0.x > 0 && $0.y.isFinite }
         guard let first = all.first else { return "" }
-        let xs = all.map { log($0.x) }
-        var (low, high) = (xs.min() ?? log(first.x), xs.max() ?? log(first.x))
+        let xs = all.map { scale.place($0.x) }
+        var (low, high) = (xs.min() ?? scale.place(first.x), xs.max() ?? scale.place(first.x))
         if high - low < 0.1 { (low, high) = (low - 0.5, high + 0.5) }
         let margin = (high - low) * 0.04
         (low, high) = (low - margin, high + margin)
@@ -85,7 +107,7 @@ struct Plot {
             limit: isShare ? 1 : .infinity)
         let (floor, ceiling) = (steps.first ?? 0, steps.last ?? 1)
         func x(_ value: Double) -> Double {
-            Self.left + (log(value) - low) / (high - low) * (Self.width - Self.left - Self.right)
+            Self.left + (scale.place(value) - low) / (high - low) * (Self.width - Self.left - Self.right)
         }
         func y(_ value: Double) -> Double {
             Self.height - Self.bottom - (value - floor) / (ceiling - floor) * (Self.height - Self.top - Self.bottom)
@@ -100,7 +122,7 @@ struct Plot {
                 "<text x=\"\(Self.left - 5)\" y=\"\(Self.text(y(step) + 4))\" text-anchor=\"end\">\(yLabel(step))</text>"
             )
         }
-        for tick in Self.ticks(from: exp(low), to: exp(high)) {
+        for tick in Self.ticks(from: scale.value(low), to: scale.value(high), scale) {
             let at = Self.text(x(tick))
             parts.append(
                 "<line class=\"grid\" x1=\"\(at)\" x2=\"\(at)\" y1=\"\(Self.top)\" y2=\"\(Self.height - Self.bottom)\"/>"
@@ -150,15 +172,16 @@ struct Plot {
         return stride(from: first, through: last, by: 1).map { $0 * size }
     }
 
-    /// Round values of a logarithmic axis: powers of two, or 1, 2 and 5 of each ten, or tens; evenly spaced ones where
-    /// too little is spanned for these.
-    static func ticks(from low: Double, to high: Double) -> [Double] {
+    /// Round values of an axis: powers of two, or 1, 2 and 5 of each ten, or tens; evenly spaced ones where too little is
+    /// spanned for these, or the axis is linear.
+    static func ticks(from low: Double, to high: Double, _ scale: Scale = .logarithmic) -> [Double] {
+        let even = steps(from: low, to: high, limit: .infinity).filter { (low...high).contains($0) }
+        if scale == .linear { return even }
         let tens = (-12...18).map { pow(10, Double($0)) }
         let choices = [
             (-40...60).map { pow(2, Double($0)) }, tens.flatMap { ten in [1, 2, 5].map { $0 * ten } }, tens,
-            steps(from: low, to: high, limit: .infinity),
         ].map { $0.filter { (low...high).contains($0) } }
-        return choices.first { (3...9).contains($0.count) } ?? choices[3]
+        return choices.first { (3...9).contains($0.count) } ?? even
     }
 
     /// A number in at most four characters or so.

@@ -17,7 +17,8 @@ extension SweepReport {
         let context = ComputeContext.current
         dataset = Dataset(
             name: set.name, split: split, seed: seed, checksum: set.checksum, pictures: set.items.count,
-            questions: set.questionCount, questionsByType: set.questionsByType, withoutPicture: set.withoutPicture)
+            questions: set.questionCount, questionsByType: set.questionsByType,
+            majorityByType: set.majorityByType, withoutPicture: set.withoutPicture)
         self.scorer = set.hasAnswers ? scorer : nil
         maximumTokens = sweep.maximumTokens
         kernels = context.kernels.name

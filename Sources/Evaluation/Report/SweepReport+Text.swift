@@ -16,9 +16,15 @@ extension SweepReport {
         for curve in models {
             lines += ["", curve.summary]
             lines += Self.aligned([Self.headings] + curve.rows.map(\.cells))
-            if types.count > 1 { lines += [""] + Self.aligned([["m"] + types] + curve.rows.map { typeCells($0) }) }
+            if types.count > 1 {
+                lines += [""] + Self.aligned([["m"] + types] + curve.rows.map { typeCells($0) } + [majorityCells])
+            }
             for row in curve.rows {
                 if let yesNo = row.yesNo { lines.append("  m \(row.visualTokens): \(yesNo.line)") }
+                if row.cutAnswers > 0 {
+                    lines.append(
+                        "  m \(row.visualTokens): \(row.cutAnswers) answers were cut at \(maximumTokens) tokens")
+                }
             }
         }
         return lines.joined(separator: "\n")
@@ -57,6 +63,9 @@ extension SweepReport {
     func typeCells(_ row: Row) -> [String] {
         ["\(row.visualTokens)"] + types.map { Self.percent(row.byType?[$0]?.score) }
     }
+
+    /// What always giving the most frequent answer would score, by type.
+    var majorityCells: [String] { ["most frequent"] + types.map { Self.percent(dataset.majorityByType[$0]) } }
 
     /// Names of the ways in which intervals were found.
     var intervalMethods: [String] {

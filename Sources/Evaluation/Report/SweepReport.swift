@@ -29,6 +29,8 @@ public struct SweepReport: Sendable, Equatable, Codable {
         public var questions: Int
         /// Questions by type.
         public var questionsByType: [String: Int]
+        /// Share of the most frequent answer of each type.
+        public var majorityByType: [String: Double]
         /// Examples that were left out because they have no picture.
         public var withoutPicture: Int
     }

@@ -26,6 +26,9 @@ public struct MultimodalProjector: Sendable {
         }
     }
 
+    /// Weights of all maps, biases left out: multiply-adds of one feature.
+    public var weightCount: Int { layers.reduce(0) { $0 + $1.weight.count } }
+
     /// The linear layers of a projector, or nil for a type that is not known.
     static func layerCount(ofType type: String) -> Int? {
         if type == "linear" { return 1 }

@@ -40,6 +40,9 @@ public struct ConvolutionStem: Sendable {
             }
     }
 
+    /// The shapes of the convolutions.
+    var geometries: [Convolution2D.Geometry] { layers.map(\.convolution.geometry) }
+
     /// Windows of 3 x 3 at stride 2 that halve a picture of even extents.
     static func halving(_ channels: Int, _ filters: Int) -> Convolution2D.Geometry {
         Convolution2D.Geometry(channels: channels, filters: filters, filter: 3, stride: 2, padding: 1)

@@ -17,6 +17,11 @@ public struct VisionTransformer: Sendable {
     /// Norm after the last block; DINOv2 has one for every token. CLIP's is for its pooled output alone and is not here.
     let postNorm: LayerNorm?
 
+    /// The convolutions in front of the blocks, in order.
+    package var convolutions: [Convolution2D.Geometry] {
+        (embeddings.stem?.geometries ?? []) + [embeddings.convolution.geometry]
+    }
+
     /// Hidden state `index` of a batch of images, where 0 is the input of the first block and L the output of the last.
     ///
     /// Only the blocks up to `index` are computed, and only the last state is kept; a trace makes all of them run.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Evaluation
 import Foundation
 import LLaVAPipeline
 import ModelFiles
@@ -14,6 +15,7 @@ struct InspectCommand: ParsableCommand {
             EXAMPLES
               vlm inspect DIR                            # parts, layout, parameters, schedule
               vlm inspect DIR --tensors                  # every tensor
+              vlm inspect DIR --plot schedule.svg        # what the number of visual tokens decides
               vlm inspect photo.jpg --model DIR --out seen.png
             """)
 
@@ -35,16 +37,25 @@ struct InspectCommand: ParsableCommand {
         name: .shortAndLong, help: ArgumentHelp("Write what the model sees of an image as a PNG.", valueName: "file"))
     var out: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Draw what layers keep of the visual tokens, and operations and cache entries by their number, as SVG.",
+            valueName: "file"))
+    var plot: String?
+
     func run() throws {
         try model.context.run {
             if try Self.isImage(path) {
-                guard !tensors else { throw UsageError.message("--tensors lists a checkpoint; \(path) is an image") }
+                guard !tensors, plot == nil else {
+                    throw UsageError.message("--tensors and --plot are about a checkpoint; \(path) is an image")
+                }
                 try inspectImage()
             } else {
                 guard out == nil, !noExif, model.model == nil else {
                     throw UsageError.message("--out, --no-exif and --model are for images; \(path) is not one")
                 }
                 try inspectModel()
+                if let plot { try draw(to: plot) }
             }
         }
     }
@@ -82,6 +93,13 @@ struct InspectCommand: ParsableCommand {
         } else if let report {
             print(report.text)
         }
+    }
+
+    private func draw(to file: String) throws {
+        let plots = BudgetPlots(try LLaVAModel.load(from: path, options: model.loadOptions))
+        guard let svg = plots.svg else { throw LLaVAError.textOnly(checkpoint: path) }
+        try AtomicFile(path: file).write { try $0.write(contentsOf: Data(svg.utf8)) }
+        Terminal.note("wrote \(file)")
     }
 
     private func list(_ tensors: [String: Tensor]) throws {
