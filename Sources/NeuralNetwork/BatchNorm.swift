@@ -38,7 +38,7 @@ public struct BatchNorm: Sendable {
     public func folded(into filters: Tensor, bias: Tensor?) -> (filters: Tensor, bias: Tensor) {
         let (scale, shift) = affine
         let own = bias?.floats ?? Array(repeating: 0, count: scale.count)
-        let folded = filters.untracked.reshaped(to: [scale.count, filters.count / scale.count])
+        let folded = filters.untracked.widened.reshaped(to: [scale.count, filters.count / scale.count])
             .scaledRows(by: Tensor(scale, shape: [scale.count]))
         return (
             folded.reshaped(to: filters.shape),

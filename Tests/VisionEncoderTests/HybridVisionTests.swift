@@ -44,6 +44,17 @@ struct HybridVisionTests {
         #expect(difference < 1e-5, "\(difference)")
     }
 
+    @Test("weights in float16 give what the same numbers in float32 give")
+    func halves() throws {
+        let config = try Self.config()
+        let halves = try weights().mapValues { try $0.converted(to: .float16) }
+        let images = Tensor.random([1, 3, 32, 32], seed: 1)
+        let a = VisionTransformer(hybrid: config, WeightReader(halves)).lastHiddenState(images)
+        let b = VisionTransformer(hybrid: config, WeightReader(halves.mapValues(\.widened))).lastHiddenState(images)
+        let difference = zip(a.floats, b.floats).map { abs($0 - $1) }.max() ?? 1
+        #expect(difference < 1e-5, "\(difference)")
+    }
+
     @Test("a picture has the same states alone and in a batch")
     func batches() throws {
         let tower = VisionTransformer(hybrid: try Self.config(), WeightReader(try weights()))

@@ -27,17 +27,17 @@ public struct BudgetPlots {
                     "Share of the visual tokens that each layer keeps", "layer", isShare: true,
                     retention.enumerated().map { (Double($0 + 1), $1) }, scale: .linear))
         }
-        let text = "with \(textTokens) tokens of text"
+        let across = "visual tokens (and \(textTokens) tokens of text)"
         plots.append(
             plot(
-                "GFLOP to the first token, \(text)", "visual tokens", isShare: false,
+                "GFLOP to the first token", across, isShare: false,
                 budgets.map { m in
                     let prefill = cost.prefill(textTokens: textTokens, visualTokens: m)
                     return (Double(m), 1e-9 * Double(cost.encode + cost.connect(visualTokens: m) + prefill))
                 }))
         plots.append(
             plot(
-                "Keys in the caches of all layers, \(text)", "visual tokens", isShare: false,
+                "Keys in the caches of all layers", across, isShare: false,
                 budgets.map { m in
                     let entries = cost.keyValueEntries(textTokens: textTokens, visualTokens: m)
                     return (Double(m), Double(entries.reduce(0, +)))
