@@ -45,6 +45,9 @@ public struct BuiltCommand: Sendable {
         path = found
     }
 
+    /// The program at a path.
+    public init(path: String) { self.path = path }
+
     private struct MissingCommand: Error, CustomStringConvertible {
         var name: String
         var candidates: [String]

@@ -210,6 +210,23 @@ import Tokenization
     func environment() throws {
         let run = try vlm("ask", "--max-tokens", "1", "hi", environment: ["VLM_MODEL": TinyModel.path])
         #expect(run.ending == .status(0))
-        expectRefusal(try vlm("ask", "hi", environment: ["VLM_MODEL": nil]), 2, "--model", "VLM_MODEL")
+        #expect(run.stderr.contains("untrained") && !run.stderr.contains("demo model"))
+    }
+
+    @Test("without a model the one that ships answers, and says so; where it is not, one is asked for")
+    func demoModel() throws {
+        let picture = Fixtures.directory.appending(path: "images/scene-1.png").path
+        for (question, answer) in [
+            ("how many red circles are there?", "2"), ("what colour is the star?", "cyan"),
+            ("where is the small circle?", "bottom left"), ("is there a green square?", "no"),
+        ] {
+            let run = try vlm("ask", picture, question, environment: ["VLM_MODEL": nil])
+            #expect(run.ending == .status(0) && run.stdout == answer + "\n", "\(question)")
+            #expect(run.stderr.contains("demo model"))
+        }
+        let elsewhere = try Fixtures.temporaryDirectory().appending(path: "vlm").path
+        try FileManager.default.copyItem(atPath: BuiltCommand("vlm").path, toPath: elsewhere)
+        let alone = try BuiltCommand(path: elsewhere).run(["ask", "hi"], environment: ["VLM_MODEL": nil])
+        expectRefusal(alone, 2, "--model", "VLM_MODEL")
     }
 }
