@@ -62,3 +62,13 @@ import Testing
         #expect(Plot(title: "", xTitle: "", series: [], isShare: true).svg == "")
     }
 }
+
+@Suite struct SweepNameTests {
+    @Test("models are called by as much of their paths as tells them apart, and numbered where nothing does")
+    func names() {
+        #expect(SweepReport.names(of: ["/runs/a", "/runs/b"]) == ["a", "b"])
+        #expect(SweepReport.names(of: ["/runs/a/model", "/runs/b/model"]) == ["a/model", "b/model"])
+        #expect(SweepReport.names(of: ["/x/model", "/y/other"]) == ["model", "other"])
+        #expect(SweepReport.names(of: ["/a", "/b/a", "/a"]) == ["a (1)", "a (2)", "a (3)"])
+    }
+}

@@ -26,6 +26,22 @@ import VisionEncoder
         #expect(Set(owners.values) == Set(DataSplit.allCases))
     }
 
+    @Test("questions are of the kinds that are wanted, in the same scenes; of any where none of these can be asked")
+    func kinds() {
+        let wanted = [SceneQuestionKind.relation, .position]
+        let some = ScenesDataset(split: .train, count: 300, seed: 7, kinds: wanted)
+        var others = 0
+        for index in 0..<some.count {
+            let (scene, questions) = some.scene(at: index)
+            #expect(scene.identity == Self.dataset(.train).scene(at: index).scene.identity && !questions.isEmpty)
+            let types = Set(questions.map(\.type))
+            let isWanted = types.isSubset(of: wanted.map(\.rawValue))
+            #expect(isWanted || types.isDisjoint(with: wanted.map(\.rawValue)))
+            if !isWanted { others += 1 }
+        }
+        #expect(others < 60)
+    }
+
     @Test("no question outside the held-out split mentions a combination kept for it, and there many do")
     func mentions() {
         let combinations = SceneShape.allCases.flatMap { shape in

@@ -188,6 +188,9 @@ struct TrainingRunTests {
         (#"{"visual_tokens": "some"}"#, "visual_tokens"), (#"{"visual_tokens": 1000}"#, "1000"),
         (#"{"data": [{"set": "scenes", "split": "train"}]}"#, "count"),
         (#"{"data": [{"set": "nowhere.jsonl"}]}"#, "nowhere.jsonl"),
+        (#"{"data": [{"set": "nowhere.jsonl", "kinds": ["count"]}]}"#, "data.kinds"),
+        (#"{"data": [{"set": "scenes", "split": "train", "count": 1, "kinds": ["smell"]}]}"#, "smell"),
+        (#"{"data": [{"set": "scenes", "split": "train", "count": 1, "kinds": []}]}"#, "at least one"),
         (#"{"optimizer": {"learning_rate": -1}}"#, "learning_rate"),
         (#"{"optimizer": {"learning_rate": 1, "momentum": 1}}"#, "optimizer.momentum"),
     ]

@@ -31,9 +31,15 @@ extension SweepReport {
         }
     }
 
-    /// Last parts of paths; numbered where two are the same.
+    /// Last parts of paths, as many as tell them apart; numbered where the paths are the same.
     static func names(of paths: [String]) -> [String] {
-        let last = paths.map { URL(filePath: $0).standardizedFileURL.lastPathComponent }
+        let parts = paths.map { URL(filePath: $0).standardizedFileURL.pathComponents }
+        let longest = parts.map(\.count).max() ?? 1
+        let names = (1...max(1, longest)).lazy.map { count in
+            parts.map { $0.suffix(count).joined(separator: "/") }
+        }
+        if let unique = names.first(where: { Set($0).count == paths.count }) { return unique }
+        let last = parts.map { $0.last ?? "" }
         return last.enumerated().map { index, name in
             last.count { $0 == name } == 1 ? name : "\(name) (\(last[...index].count { $0 == name }))"
         }

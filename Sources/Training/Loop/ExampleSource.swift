@@ -113,11 +113,30 @@ extension Recipe.DataSource {
             return value
         }
         func path(_ path: String) -> String { Recipe.path(path, relativeTo: directory) }
+        guard kinds == nil || set == "scenes" else {
+            throw RecipeError.invalid(
+                file: "the recipe", key: "data.kinds", expected: "scenes, which have kinds to choose from", got: set)
+        }
         switch set {
         case "scenes":
+            let kinds = try kinds.map { names in
+                try names.map { name in
+                    guard let kind = SceneQuestionKind(rawValue: name) else {
+                        throw RecipeError.invalid(
+                            file: "the recipe", key: "data.kinds",
+                            expected: SceneQuestionKind.allCases.map(\.rawValue).joined(separator: ", "), got: name)
+                    }
+                    return kind
+                }
+            }
+            guard kinds?.isEmpty != true else {
+                throw RecipeError.invalid(
+                    file: "the recipe", key: "data.kinds", expected: "at least one kind", got: "none")
+            }
             return ScenesDataset(
                 split: try required(split, "split"), count: try required(count, "count"), seed: seed ?? 0,
-                questionsPerScene: questions ?? 6, side: side, labelGrid: labelGrid)
+                questionsPerScene: questions ?? 6,
+                kinds: kinds ?? SceneQuestionKind.allCases, side: side, labelGrid: labelGrid)
         case "fashion":
             return try FashionDataset(
                 directory: path(required(self.directory, "directory")), split: required(split, "split"),

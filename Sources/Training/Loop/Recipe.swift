@@ -71,6 +71,8 @@ public struct Recipe: Sendable, Equatable, Codable {
         public var seed: UInt64?
         /// The most questions for a picture that is drawn.
         public var questions: Int?
+        /// The kinds of questions about scenes, where not all are wanted.
+        public var kinds: [String]?
 
         /// A source of that name with nothing else said about it.
         public init(set: String) { self.set = set }
@@ -229,6 +231,7 @@ extension Recipe {
         "visual_tokens", "steps", "batch", "accumulate",
         "captions", "optimizer", "gradient_checkpointing", "checkpoint_every", "evaluate_every", "seed",
         "data.set", "data.split", "data.directory", "data.count", "data.weight", "data.seed", "data.questions",
+        "data.kinds",
         "lora.rank", "lora.alpha", "lora.targets", "optimizer.learning_rate", "optimizer.warmup_steps",
         "optimizer.final_rate_ratio", "optimizer.weight_decay",
         "optimizer.beta1", "optimizer.beta2", "optimizer.clip_norm",

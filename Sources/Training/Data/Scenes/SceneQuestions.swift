@@ -4,6 +4,8 @@ struct SceneQuestions {
     let scene: Scene
     /// Whether combinations kept for the held-out split may be mentioned.
     let mayMentionHeldOut: Bool
+    /// What is asked about, in turn; about anything where nothing of it can be asked.
+    var kinds = SceneQuestionKind.allCases
 
     /// How far apart in units two objects must be for one to be called left of the other, and how far from the middle
     /// an object must be for its quarter to be named.
@@ -11,10 +13,18 @@ struct SceneQuestions {
 
     /// Up to `count` different questions, of kinds in turn.
     func questions(count: Int, drawing random: inout SplitMix64) -> [QuestionAnswer] {
+        let asked = questions(of: kinds, count: count, drawing: &random)
+        guard asked.isEmpty else { return asked }
+        return questions(of: SceneQuestionKind.allCases, count: count, drawing: &random)
+    }
+
+    private func questions(
+        of wanted: [SceneQuestionKind], count: Int, drawing random: inout SplitMix64
+    ) -> [QuestionAnswer] {
         var asked: [QuestionAnswer] = []
         var kinds: [SceneQuestionKind] = []
         for _ in 0..<count * 4 where asked.count < count {
-            if kinds.isEmpty { kinds = random.shuffled(SceneQuestionKind.allCases) }
+            if kinds.isEmpty { kinds = random.shuffled(wanted) }
             guard let kind = kinds.popLast(), let (question, answer) = question(kind, &random),
                 !asked.contains(where: { $0.question == question })
             else { continue }

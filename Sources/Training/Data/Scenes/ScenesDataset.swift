@@ -11,13 +11,17 @@ public struct ScenesDataset: TrainingDataset {
     public let seed: UInt64
     /// Questions for each scene; a scene of one object may have fewer.
     public let questionsPerScene: Int
+    /// What is asked about.
+    public let kinds: [SceneQuestionKind]
     /// Draws the pictures.
     public let renderer: SceneRenderer
 
     /// Scenes of a split; `side` is the pictures' width and height, `labelGrid` the grid of dense labels if wanted.
     public init(
-        split: DataSplit, count: Int, seed: UInt64, questionsPerScene: Int = 6, side: Int = 128, labelGrid: Int? = nil
+        split: DataSplit, count: Int, seed: UInt64, questionsPerScene: Int = 6,
+        kinds: [SceneQuestionKind] = SceneQuestionKind.allCases, side: Int = 128, labelGrid: Int? = nil
     ) {
+        self.kinds = kinds
         self.split = split
         self.count = count
         self.seed = seed
@@ -33,7 +37,7 @@ public struct ScenesDataset: TrainingDataset {
         let stream = UInt64(DataSplit.allCases.firstIndex(of: split) ?? 0)
         var random = SplitMix64(seed: seed, stream: 0x5CE4E + stream, index: index)
         let scene = SceneGenerator(split: split).scene(drawing: &random)
-        let asker = SceneQuestions(scene: scene, mayMentionHeldOut: split == .heldOut)
+        let asker = SceneQuestions(scene: scene, mayMentionHeldOut: split == .heldOut, kinds: kinds)
         return (scene, asker.questions(count: questionsPerScene, drawing: &random))
     }
 
