@@ -1,16 +1,21 @@
 """Prints what training runs came to, as Markdown: steps, hours, loss, and accuracy on validation data by kind.
 
-    scripts/summarise-runs.py runs/tower runs/answers
+    scripts/summarise-runs.py [--table] runs/tower runs/answers
+
+With --table, the table alone.
 """
 
 import json
 import os
 import sys
 
-print("\n## Training\n\n    scripts/reproduce-demo-model\n")
-print("| stage | steps | pictures | hours | loss, first and last 100 steps |\n|---|---|---|---|---|")
+only_table = sys.argv[1] == "--table"
+runs = sys.argv[2:] if only_table else sys.argv[1:]
+if not only_table:
+    print("\n## Training\n\n    scripts/reproduce-demo-model\n")
+print("| run | steps | pictures | hours | loss, first and last 100 steps |\n|---|---|---|---|---|")
 scores = {}
-for run in sys.argv[1:]:
+for run in runs:
     with open(os.path.join(run, "recipe.json")) as file:
         recipe = json.load(file)
     with open(os.path.join(run, "log.jsonl")) as file:
@@ -24,6 +29,8 @@ for run in sys.argv[1:]:
     for line in lines:
         if line.get("accuracy"):
             scores[name] = (line["step"], line["accuracy"])
+if only_table:
+    sys.exit()
 print("\nHours are those of the steps, with scores on validation data in between, on two cores that other work may have shared.")
 for name, (step, accuracy) in scores.items():
     print(f"\nValidation after step {step} of {name}, at all visual tokens:\n")

@@ -12,6 +12,10 @@ public enum EvaluationError: Error, Equatable, Sendable, CustomStringConvertible
     case unknownBudgets(text: String, reason: String)
     /// Models that cannot all be asked for the same budgets.
     case differentBudgets(models: [String], maxima: [Int?], asked: String)
+    /// The log of a run cannot be read.
+    case unreadable(path: String, reason: String)
+    /// The log of a run in which no step was taken.
+    case noSteps(path: String)
     /// Results cannot be written.
     case unwritable(path: String, reason: String)
     /// The directory holds answers of an evaluation with other settings.
@@ -46,6 +50,10 @@ public enum EvaluationError: Error, Equatable, Sendable, CustomStringConvertible
             "the models make different numbers of visual tokens at most ("
                 + zip(models, maxima).map { "\($0): \($1.map(String.init) ?? "fixed")" }.joined(separator: ", ")
                 + "), so \(asked) is not the same budgets for all; name budgets that all of them can make"
+        case .unreadable(let path, let reason):
+            "cannot read \(path): \(reason). Name directories that vlm train --out made."
+        case .noSteps(let path):
+            "\(path) holds the loss of no step; is the run still at its beginning?"
         case .unwritable(let path, let reason):
             "cannot write \(path): \(reason). Check that the directory can be made, is writable and has room."
         case .otherEvaluation(let path, let key, let expected, let got):

@@ -18,7 +18,7 @@ extension LlamaModel {
                         hasBias: pmod.modBiasEnabled),
                     weightNorm: pmod.modWeightNorm, retentionRatio: ratio,
                     minimumTokens: pmod.modMinimumTokens),
-                index: index)
+                reweightsSkipped: pmod.modSymmetricReweighting, index: index)
         }
     }
 }

@@ -13,6 +13,8 @@ public import Tensors
 public struct MixtureOfDepthsLayer: DecoderLayer {
     let decoderLayer: LlamaDecoderLayer
     let router: TokenRouter
+    /// Whether a skipped token leaves as w · h, or else as h.
+    var reweightsSkipped = true
     /// Index of the layer, for the trace.
     let index: Int
 
@@ -26,7 +28,8 @@ public struct MixtureOfDepthsLayer: DecoderLayer {
         record(decision, to: step.trace)
         let kept = decision.kept
 
-        let skipped = x.scaledRows(by: decision.factors)  // [T, D]; the rows of kept tokens are replaced below
+        // [T, D]; the rows of kept tokens are replaced below.
+        let skipped = reweightsSkipped ? x.scaledRows(by: decision.factors) : x
         if kept.isEmpty { return skipped }
         let h = decoderLayer.attended(  // [kept, D]
             x.gatheredRows(kept), step.gathered(kept, of: x.rows), cache: cache)

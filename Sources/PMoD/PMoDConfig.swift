@@ -20,6 +20,9 @@ public struct PMoDConfig: Sendable, Equatable {
     /// The least that a layer keeps of a sequence's tokens, if there are so many. A key of ours; 0 in released
     /// checkpoints, where few tokens truncate to none.
     public var modMinimumTokens = 0
+    /// Whether tokens that a layer skips are reweighted like those that it processes (STRing). A key of ours; released
+    /// checkpoints always do.
+    public var modSymmetricReweighting = true
 
     /// The choice of layers, as `mod_target_layers` spells it.
     public enum TargetLayers: Sendable, Equatable {
@@ -69,7 +72,7 @@ public struct PMoDConfig: Sendable, Equatable {
 extension PMoDConfig: Decodable {
     private enum Key: String, CodingKey, CaseIterable {
         case modTargetLayers, modTargetTokenType, modRouterFactor, modWeightNorm, modBiasEnabled, modDecayOverDepth
-        case modMinimumTokens
+        case modMinimumTokens, modSymmetricReweighting
     }
 
     /// Every key of `config.json` that the mixture of depths is made from, converted from snake case.
@@ -86,6 +89,7 @@ extension PMoDConfig: Decodable {
         modBiasEnabled = try values.decodeIfPresent(Bool.self, forKey: .modBiasEnabled) ?? false
         modDecayOverDepth = try values.decodeIfPresent(Bool.self, forKey: .modDecayOverDepth) ?? false
         modMinimumTokens = try values.decodeIfPresent(Int.self, forKey: .modMinimumTokens) ?? 0
+        modSymmetricReweighting = try values.decodeIfPresent(Bool.self, forKey: .modSymmetricReweighting) ?? true
         guard modMinimumTokens >= 0 else {
             throw PMoDConfigError.unsupported(
                 key: "mod_minimum_tokens", value: "\(modMinimumTokens)", supported: "0 or more")

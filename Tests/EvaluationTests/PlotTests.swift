@@ -61,6 +61,32 @@ import Testing
         #expect(plot.svg.contains("&lt;&amp;&gt;") && plot.svg.contains("a &quot;b&quot;"))
         #expect(Plot(title: "", xTitle: "", series: [], isShare: true).svg == "")
     }
+
+    @Test("the loss of runs is drawn as means over neighbouring steps, and a line that was cut off is passed over")
+    func lossCurves() throws {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "curves-\(UUID())")
+        defer { try? FileManager.default.removeItem(at: directory) }
+        func write(_ name: String, _ log: String) throws -> String {
+            let run = directory.appending(path: name)
+            try FileManager.default.createDirectory(at: run, withIntermediateDirectories: true)
+            try Data(log.utf8).write(to: run.appending(path: "log.jsonl"))
+            return run.path
+        }
+        let lines = (1...160).map { #"{"step": \#($0), "loss": \#(Double($0 % 2) + 1)}"# }
+        let a = try write("a", lines.joined(separator: "\n") + "\n{\"step\": 161, \"lo")
+        let b = try write("b", #"{"step": 1, "loss": 3}"#)
+        let svg = try LossCurves(runs: [a, b]).svg
+        #expect(XMLParser(data: Data(svg.utf8)).parse())
+        let curves = svg.matches(of: #/polyline points="([^"]*)"/#).map { $0.1.split(separator: " ") }
+        #expect(curves.map(\.count) == [80, 1])
+        // Every mean is 1.5.
+        #expect(Set(try #require(curves.first).map { $0.split(separator: ",")[1] }).count == 1)
+        #expect(throws: EvaluationError.noSteps(path: directory.appending(path: "c/log.jsonl").path)) {
+            try LossCurves(runs: [write("c", "")])
+        }
+        let error = try #require(throws: EvaluationError.self) { try LossCurves(runs: ["/nowhere"]) }
+        #expect("\(error)".contains("/nowhere/log.jsonl"))
+    }
 }
 
 @Suite struct SweepNameTests {

@@ -85,7 +85,7 @@ import Testing
 
     @Test("text keeps its state through a layer that processes no visual token, and skipped tokens are scaled")
     func skippedTokens() throws {
-        let layer = MixtureOfDepthsLayer(
+        var layer = MixtureOfDepthsLayer(
             decoderLayer: try plainLayerZero(),
             router: TokenRouter(
                 router: Linear(weight: Tensor.random([1, 32], seed: 33)),
@@ -102,6 +102,10 @@ import Testing
         #expect(y.bytes == x.scaledRows(by: Tensor(weights, shape: [weights.count])).bytes)
         #expect(weights.allSatisfy { (0.8...1.2).contains($0) })
         #expect(cache.layers[0].count == 0)
+
+        layer.reweightsSkipped = false
+        let step = DecoderStep(rotations: rotary(Array(0..<30)), skippable: everything, trace: nil)
+        #expect(layer(x, step, cache: cache.layers[0]).bytes == x.bytes)
     }
 
     private func plainLayerZero() throws -> LlamaDecoderLayer {

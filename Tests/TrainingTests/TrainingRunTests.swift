@@ -205,6 +205,24 @@ struct TrainingRunTests {
         #expect("\(error)".contains(word), "\(error)")
     }
 
+    @Test("a recipe takes from its base what it does not say itself")
+    func base() throws {
+        _ = try recipe(["steps": 1, "visual_tokens": 4], named: "base.json")
+        let path = directory.appending(path: "variant.json")
+        try Data(#"{"base": "base.json", "visual_tokens": 2}"#.utf8).write(to: path)
+        let progress = try run(path.path, to: "run")
+        #expect(progress.map(\.visualTokens) == [2])
+        // What was carried out is in the run's directory as a whole.
+        let whole = try run(directory.appending(path: "run/recipe.json").path, to: "again")
+        #expect(whole.map(\.loss) == progress.map(\.loss))
+
+        for (base, word) in [("nowhere.json", "nowhere.json"), ("variant.json", "8 bases"), ("../base.json", "same")] {
+            try Data(#"{"base": "\#(base)"}"#.utf8).write(to: path)
+            let error = try #require(throws: (any Error).self) { try run(path.path, to: "other") }
+            #expect("\(error)".contains(word), "\(error)")
+        }
+    }
+
     @Test("a directory that exists is not begun in, and another recipe is not resumed with")
     func directories() throws {
         let recipe = try recipe(["steps": 1])

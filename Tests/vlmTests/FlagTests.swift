@@ -75,7 +75,8 @@ import Testing
     @Test(
         "help is as recorded; VLM_RECORD_SNAPSHOTS=1 records it anew",
         arguments: [
-            "", "ask", "chat", "inspect", "trace", "assemble", "convert", "tokenize", "data", "train", "sweep", "eval",
+            "", "ask", "chat", "inspect", "trace", "assemble", "convert", "tokenize", "data", "train", "curves",
+            "sweep", "eval",
             "bench",
         ])
     func help(command: String) throws {

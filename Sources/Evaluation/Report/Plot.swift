@@ -17,6 +17,8 @@ struct Plot {
     /// Whether curves have points at the same x, which are drawn beside each other.
     var isSpread = false
     var scale = Scale.logarithmic
+    /// Whether every point is a circle that says what it is.
+    var marksPoints = true
 
     /// How the axis across is divided.
     enum Scale {
@@ -141,7 +143,7 @@ struct Plot {
             func at(_ value: Double) -> String { Self.text(x(value) + shift) }
             let line = points.map { "\(at($0.x)),\(Self.text(y($0.y)))" }.joined(separator: " ")
             parts.append("<polyline points=\"\(line)\"/>")
-            for point in points {
+            for point in points where marksPoints {
                 if let lower = point.lower, let upper = point.upper {
                     parts.append(
                         "<line x1=\"\(at(point.x))\" x2=\"\(at(point.x))\" "

@@ -5,7 +5,8 @@ import ModelFiles
 /// What to train, on what, and how: the file that `vlm train --recipe` reads.
 ///
 /// Keys are spelled in snake case; one that is not known is an error, so that a typing mistake does not train another
-/// model than was meant.
+/// model than was meant. A recipe may name another one in its directory as its `base`, whose values it takes for every key
+/// that it does not hold itself: what is compared then differs in nothing else.
 public struct Recipe: Sendable, Equatable, Codable {
     /// A line for a person.
     public var description: String?
@@ -160,8 +161,9 @@ extension Recipe {
     /// - Throws: `CheckpointError` for a file that cannot be read or decoded, `RecipeError` for a key that is not known
     ///   and for values that make no sense.
     public init(contentsOf path: String) throws {
-        let value = try JSONValue(contentsOf: path)
-        self = try JSONFile.decode(Recipe.self, from: path)
+        let text = try Self.text(of: path)
+        let value = try JSONValue(parsing: [UInt8](text), source: path)
+        self = try JSONFile.decode(Recipe.self, from: text, file: path)
         try Self.checkKeys(value, known: Self.keys, file: path)
         let limits = [
             ("steps", steps, 1), ("batch", batch, 1), ("checkpoint_every", checkpointEvery, 1),
@@ -197,6 +199,24 @@ extension Recipe {
             throw RecipeError.invalid(
                 file: path, key: "data.weight", expected: "a number above 0", got: "\(source.weight ?? 0)")
         }
+    }
+
+    /// The text of a recipe: that of its file, or of the recipe beside it that it names as its `base`, with the values of
+    /// its own keys in place of the base's.
+    static func text(of path: String, basesLeft: Int = 8) throws -> Data {
+        let (value, data) = try JSONFile.read(path)
+        guard let base = value["base"] else { return data }
+        guard basesLeft > 0, let name = base.string, !name.contains("/") else {
+            throw RecipeError.invalid(
+                file: path, key: "base", expected: "the name of a recipe in the same directory, with 8 bases at most",
+                got: base.kind)
+        }
+        let basePath = URL(filePath: path).deletingLastPathComponent().appending(path: name).path
+        let texts = [try text(of: basePath, basesLeft: basesLeft - 1), data]
+        var merged = try texts.map { try JSONSerialization.jsonObject(with: $0) as? [String: Any] ?? [:] }
+            .reduce(into: [:]) { $0.merge($1) { _, own in own } }
+        merged["base"] = nil
+        return try JSONSerialization.data(withJSONObject: merged, options: [.prettyPrinted, .sortedKeys])
     }
 
     /// The learning rate of a step, counted from 0: a straight rise, then half a cosine.

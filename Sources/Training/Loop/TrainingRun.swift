@@ -68,7 +68,7 @@ public final class TrainingRun {
         self.recipe = recipe
         self.directory = URL(filePath: directory)
         let base = URL(filePath: recipePath).deletingLastPathComponent()
-        try Self.prepare(self.directory, Data(contentsOf: URL(filePath: recipePath)), resuming: resuming)
+        try Self.prepare(self.directory, Recipe.text(of: recipePath), resuming: resuming)
 
         learner =
             switch recipe.stage ?? .answers {
