@@ -309,7 +309,7 @@ struct SweepTests {
 
 extension TrainingExample.Source? {
     /// The pixels; throws if there is no picture.
-    fileprivate func required() throws -> RGBImage {
+    func required() throws -> RGBImage {
         guard let self else { throw CancellationError() }
         return try self.decoded()
     }

@@ -121,12 +121,12 @@ struct HTMLReport {
     }
 
     private var tables: String {
-        let yesNo = report.models.flatMap { curve in
-            curve.rows.compactMap { row in row.yesNo.map { "\(curve.name), m \(row.visualTokens): \($0.line)" } }
+        let remarks = report.models.flatMap { curve in
+            curve.rows.flatMap { row in row.remarks.map { "\(curve.name), m \(row.visualTokens): \($0)" } }
         }
         let types = report.types
         return table(SweepReport.headings, \.cells)
-            + (yesNo.isEmpty ? "" : "<ul>" + yesNo.map { "<li>\($0.escaped)</li>" }.joined() + "</ul>")
+            + (remarks.isEmpty ? "" : "<ul>" + remarks.map { "<li>\($0.escaped)</li>" }.joined() + "</ul>")
             + "<p class=\"fine\">\(notes.escaped)</p>"
             + (types.count > 1
                 ? "<h2>Score by type of question</h2>"

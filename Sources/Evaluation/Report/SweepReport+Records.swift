@@ -68,7 +68,7 @@ extension SweepReport.Curve {
 }
 
 extension SweepReport.Row {
-    fileprivate init(visualTokens: Int, _ records: [PictureRecord], _ set: EvaluationSet, _ scorer: Scorer?) {
+    init(visualTokens: Int, _ records: [PictureRecord], _ set: EvaluationSet, _ scorer: Scorer?) {
         self.visualTokens = visualTokens
         let all = records.flatMap { record in
             record.answers.filter { $0.visualTokens == visualTokens }.map { (picture: record.picture, answer: $0) }
@@ -77,15 +77,20 @@ extension SweepReport.Row {
         if let scorer {
             var scores: [(picture: Int, score: Double)] = []
             var types: [String: [(picture: Int, score: Double)]] = [:]
+            var circles: [String: (picture: Int, score: Double)] = [:]
             var counts = YesNoCounts()
             for (picture, answer) in all {
                 let turn = set.items[picture].turns[answer.question]
                 let score = (picture, scorer.score(answer.text, references: turn.references))
                 scores.append(score)
                 types[turn.type, default: []].append(score)
+                if let circle = turn.circle {
+                    circles[circle] = (picture, min(circles[circle]?.score ?? 1, score.1))
+                }
                 if scorer == .yesNo { counts.add(answer.text, reference: turn.references.first ?? "") }
             }
             score = ScoreSummary(scores)
+            circular = ScoreSummary(circles.sorted { $0.key < $1.key }.map(\.value))
             byType = types.compactMapValues { ScoreSummary($0) }
             if scorer == .yesNo { yesNo = SweepReport.YesNo(counts) }
         }

@@ -20,7 +20,7 @@ extension SweepReport {
                 lines += [""] + Self.aligned([["m"] + types] + curve.rows.map { typeCells($0) } + [majorityCells])
             }
             for row in curve.rows {
-                if let yesNo = row.yesNo { lines.append("  m \(row.visualTokens): \(yesNo.line)") }
+                for line in row.remarks { lines.append("  m \(row.visualTokens): \(line)") }
                 if row.cutAnswers > 0 {
                     lines.append(
                         "  m \(row.visualTokens): \(row.cutAnswers) answers were cut at \(maximumTokens) tokens")
@@ -40,7 +40,7 @@ extension SweepReport {
                         "\(Self.described(score)), \(score.interval.method.rawValue); \(row.questions) questions about "
                             + "\(dataset.pictures) pictures of \(dataset.title), \(row.visualTokens) visual tokens")
                 }
-                if let yesNo = row.yesNo { lines.append(yesNo.line) }
+                lines += row.remarks
                 if types.count > 1 {
                     lines += types.compactMap { type in
                         row.byType?[type].map { "  \(type): \(Self.described($0)) of \($0.questions)" }
@@ -52,7 +52,7 @@ extension SweepReport {
         }.joined(separator: "\n")
     }
 
-    private static func described(_ score: ScoreSummary) -> String {
+    static func described(_ score: ScoreSummary) -> String {
         "\(percent(score.score)) % (\(percent(score.interval.lower))-\(percent(score.interval.upper)))"
     }
 
@@ -113,6 +113,14 @@ extension SweepReport.Curve {
 }
 
 extension SweepReport.Row {
+    /// Lines about all questions: those of yes or no, and those in several arrangements.
+    var remarks: [String] {
+        let circular = circular.map {
+            "all arrangements right: \(SweepReport.described($0)) of \($0.questions) questions"
+        }
+        return [yesNo?.line, circular].compactMap { $0 }
+    }
+
     /// The cells under `SweepReport.headings`.
     var cells: [String] {
         func number(_ value: Double?, _ digits: Int) -> String { SweepReport.number(value, digits: digits) }

@@ -71,6 +71,8 @@ public struct SweepReport: Sendable, Equatable, Codable {
         public var score: ScoreSummary?
         /// The score by type of question.
         public var byType: [String: ScoreSummary]?
+        /// Questions that come in several arrangements, of which all must be answered right.
+        public var circular: ScoreSummary?
         /// What became of questions of yes or no.
         public var yesNo: YesNo?
         /// Answers that the limit on tokens cut.

@@ -38,6 +38,8 @@ public struct TrainingExample: Sendable {
         case pixels(RGBImage)
         /// The path of a PNG or JPEG file, which is decoded when it is needed.
         case file(String)
+        /// The bytes of a PNG or JPEG file, with a name for errors.
+        case encoded([UInt8], name: String)
 
         /// The pixels.
         /// - Throws: `ImageError`.
@@ -45,6 +47,7 @@ public struct TrainingExample: Sendable {
             switch self {
             case .pixels(let image): image
             case .file(let path): try RGBImage(contentsOf: path)
+            case .encoded(let bytes, let name): try RGBImage(decoding: bytes, named: name)
             }
         }
     }
@@ -73,6 +76,9 @@ public struct QuestionAnswer: Sendable, Hashable, Codable {
     public var id: String?
     /// The kind of question, by which accuracy is broken down: "count", "colour".
     public var type: String
+    /// The question that this is one of several arrangements of, which counts as understood only if all of them are
+    /// answered right; nil where there is one.
+    public var circle: String?
 
     /// What an answer is compared with: all answers, or the only one; empty if there is none.
     public var references: [String] { answers ?? (answer.isEmpty ? [] : [answer]) }

@@ -14,12 +14,15 @@ struct EvalCommand: ParsableCommand {
         commandName: "eval",
         abstract: "Score a model's answers to the questions of a data set.",
         discussion: """
-            The score with its interval of 95 % goes to standard output, the answers to a file, a JSON object a line. An
-            evaluation that was stopped goes on where it was when the same command is given again.
+            The score with its interval of 95 % goes to standard output, the answers to a file: a JSON object a line, or the
+            array that the servers of VQAv2 and TextVQA take if its name ends in .json. An evaluation that was stopped goes
+            on where it was when the same command is given again.
 
             EXAMPLES
               vlm eval --data scenes --limit 200 --out answers.jsonl
               vlm eval --data pope.jsonl --scorer yes-no --visual-tokens 16 --out answers.jsonl --json
+              vlm eval --layout mmbench --data mmbench_dev_20230712.tsv --circular --out answers.jsonl
+              vlm eval --layout vqav2 --data v2_OpenEnded_mscoco_test2015_questions.json --source test2015 --out upload.json
             """)
 
     @OptionGroup var model: ModelOptions
@@ -31,7 +34,7 @@ struct EvalCommand: ParsableCommand {
             "Visual tokens for each picture (default: what the checkpoint says, or its maximum).", valueName: "m"))
     var visualTokens: Int?
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("File for the answers.", valueName: "file"))
+    @Option(name: .shortAndLong, help: ArgumentHelp("File for the answers.", valueName: "file"), completion: .file())
     var out: String
 
     @OptionGroup var template: TemplateOptions
@@ -54,7 +57,8 @@ struct EvalCommand: ParsableCommand {
         Notes.about(assistant)
         let budget = try assistant.model.budget(visualTokens)
         let set = try data.open(side: vision.imageProcessor.cropSize.width)
-        guard set.hasAnswers else { throw EvaluationError.unanswered(source: data.data) }
+        // The servers of benchmarks keep answers to themselves.
+        guard set.hasAnswers || data.layout != nil else { throw EvaluationError.unanswered(source: data.data) }
         try set.check(data.scorer)
         let log = out + ".partial"
         let sweep = try Sweep(
@@ -71,9 +75,12 @@ struct EvalCommand: ParsableCommand {
         }
         let report = SweepReport(
             sweep, records, scorer: data.scorer, split: data.usedSplit?.rawValue, seed: data.usedSeed)
-        try AnswerFile.write(records, of: set, scorer: data.scorer, to: out)
+        try AnswerFile.write(records, of: set, scorer: data.scorer, layout: data.layout, to: out)
         try? FileManager.default.removeItem(atPath: log)
         if json { return try Terminal.json(report) }
+        guard set.hasAnswers else {
+            return Terminal.note("wrote \(set.questionCount) answers to \(out); there is nothing to compare them with")
+        }
         print(report.scores)
     }
 }

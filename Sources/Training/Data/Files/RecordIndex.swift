@@ -1,13 +1,13 @@
-import Bytes
+package import Bytes
 import ModelFiles
 import Tensors
 
-/// Where the records of a JSON or JSONL file lie: every line, or every element of the array that the file is.
+/// Where the records of a JSON or JSONL file lie: every line, or every element of the array that the file is or holds.
 ///
 /// The file is mapped, not read into memory; of every record only its place is kept, so that any can be read at any time.
-struct RecordIndex: Sendable {
+package struct RecordIndex: Sendable {
     /// Longest record, in bytes.
-    static let maximumRecordBytes = 16 << 20
+    package static let maximumRecordBytes = 16 << 20
 
     private let file: MemoryMappedFile
     private var records: [Record] = []
@@ -19,16 +19,19 @@ struct RecordIndex: Sendable {
     }
 
     /// The number of records.
-    var count: Int { records.count }
+    package var count: Int { records.count }
 
     /// Finds the records of the file at `path`; blank lines are none. O(bytes).
     ///
-    /// - Throws: `DataError.unreadable`, `.empty`, or `.invalidExample` for a file that ends inside a record.
-    init(path: String) throws {
+    /// - Parameter member: the key of the file's outermost object under which the array of records is; nil if the file is
+    ///   that array, or has a record a line.
+    /// - Throws: `DataError.unreadable`, `.empty`, or `.invalidExample` for a file that ends inside a record or holds no
+    ///   array of that name.
+    package init(path: String, member: String? = nil) throws {
         do { file = try MemoryMappedFile(path: path) } catch TensorError.unreadable(let path, let reason) {
             throw DataError.unreadable(path: path, reason: reason)
         }
-        let (found, problem) = file.withBytes { Self.records(of: $0) }
+        let (found, problem) = file.withBytes { Self.records(of: $0, member: member.map { Array($0.utf8) }) }
         if let problem {
             throw DataError.invalidExample(
                 file: path, place: "line \(problem.line)", expected: problem.expected, got: problem.got)
@@ -38,13 +41,13 @@ struct RecordIndex: Sendable {
     }
 
     /// The path of the file.
-    var path: String { file.path }
+    package var path: String { file.path }
     /// Where a record begins, in words.
-    func place(_ index: Int) -> String { "line \(records[index].line)" }
+    package func place(_ index: Int) -> String { "line \(records[index].line)" }
 
     /// A record as JSON.
     /// - Throws: `DataError.invalidExample` with its line.
-    func value(at index: Int) throws -> JSONValue {
+    package func value(at index: Int) throws -> JSONValue {
         let record = records[index]
         guard record.count <= Self.maximumRecordBytes else {
             throw DataError.invalidExample(
@@ -62,11 +65,18 @@ struct RecordIndex: Sendable {
 
     private typealias Problem = (line: Int, expected: String, got: String)
 
-    private static func records(of bytes: RawSpan) -> ([Record], Problem?) {
+    private static func records(of bytes: RawSpan, member: [UInt8]?) -> ([Record], Problem?) {
         func byte(_ index: Int) -> UInt8 { bytes.unsafeLoad(fromByteOffset: index, as: UInt8.self) }
         func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D || byte == 0x0A }
         var start = 0
         while start < bytes.byteCount, isSpace(byte(start)) { start += 1 }
+        if let member {
+            guard let array = array(under: member, from: start) else {
+                let name = String(decoding: member, as: UTF8.self)
+                return ([], (1, "an object with an array under \"\(name)\"", "none"))
+            }
+            return elements(from: array)
+        }
         guard start < bytes.byteCount, byte(start) == UInt8(ascii: "[") else { return (lines(), nil) }
         return elements(from: start)
 
@@ -85,6 +95,28 @@ struct RecordIndex: Sendable {
             return records
         }
 
+        /// Where the array begins that the outermost object holds under a key. Keys are compared as they are written.
+        func array(under key: [UInt8], from start: Int) -> Int? {
+            var (depth, index) = (0, start)
+            while index < bytes.byteCount {
+                let current = byte(index)
+                index += 1
+                if current == UInt8(ascii: "{") || current == UInt8(ascii: "[") { depth += 1 }
+                if current == UInt8(ascii: "}") || current == UInt8(ascii: "]") { depth -= 1 }
+                guard current == 0x22 else { continue }
+                let text = index
+                while index < bytes.byteCount, byte(index) != 0x22 { index += byte(index) == 0x5C ? 2 : 1 }
+                guard index < bytes.byteCount else { return nil }
+                let isKey =
+                    depth == 1 && index - text == key.count && key.indices.allSatisfy { byte(text + $0) == key[$0] }
+                index += 1
+                guard isKey else { continue }
+                while index < bytes.byteCount, isSpace(byte(index)) || byte(index) == UInt8(ascii: ":") { index += 1 }
+                if index < bytes.byteCount, byte(index) == UInt8(ascii: "[") { return index }
+            }
+            return nil
+        }
+
         /// Cuts at the commas of the outermost array; what lies between is checked when it is parsed.
         func elements(from start: Int) -> ([Record], Problem?) {
             var (records, depth, line) = ([Record](), 0, 1)
@@ -101,6 +133,7 @@ struct RecordIndex: Sendable {
                     begin = nil
                 }
                 if depth == 0, index > start {
+                    if member != nil { return (records, nil) }
                     if isSpace(current) { continue }
                     return (records, (line, "the end of the file after its array", "more text"))
                 }

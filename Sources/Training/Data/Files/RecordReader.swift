@@ -1,21 +1,30 @@
-import Bytes
+package import Bytes
 import ModelFiles
 import Tokenization
 
 /// Takes questions and answers out of one record.
-struct RecordReader {
-    let record: JSONValue
-    let file: String
-    let place: String
+package struct RecordReader {
+    package let record: JSONValue
+    package let file: String
+    package let place: String
     /// Whether a question may come without an answer.
     var isAnswerOptional = false
 
-    func invalid(_ expected: String, _ got: String) -> DataError {
+    /// A record of a file.
+    package init(record: JSONValue, file: String, place: String, isAnswerOptional: Bool = false) {
+        self.record = record
+        self.file = file
+        self.place = place
+        self.isAnswerOptional = isAnswerOptional
+    }
+
+    /// What is wrong with the record.
+    package func invalid(_ expected: String, _ got: String) -> DataError {
         .invalidExample(file: file, place: place, expected: expected, got: got)
     }
 
     /// The text under a key.
-    func text(_ key: String, isOptional: Bool = false) throws -> String? {
+    package func text(_ key: String, isOptional: Bool = false) throws -> String? {
         guard let value = record[key], !value.isNull else {
             if isOptional { return nil }
             throw invalid("a text under \"\(key)\"", "no such key")
@@ -49,11 +58,11 @@ struct RecordReader {
             id: identifier)
     }
 
-    /// What the record is called: a text or a whole number under `question_id` or `id`.
-    private var identifier: String? {
-        let value = record["question_id"] ?? record["id"]
-        return value?.string ?? value?.int.map(String.init)
-    }
+    /// What the record is called, under `question_id` or `id`.
+    private var identifier: String? { name("question_id") ?? name("id") }
+
+    /// A text or a whole number under a key, as a text.
+    package func name(_ key: String) -> String? { record[key]?.string ?? record[key]?.int.map(String.init) }
 
     /// Turns of `human` and `gpt`; a first turn that is not the human's is left out, as LLaVA does.
     func conversation(hasImage: Bool) throws -> [QuestionAnswer] {
