@@ -12,6 +12,8 @@ public enum EvaluationError: Error, Equatable, Sendable, CustomStringConvertible
     case unknownBudgets(text: String, reason: String)
     /// Models that cannot all be asked for the same budgets.
     case differentBudgets(models: [String], maxima: [Int?], asked: String)
+    /// No gradient leads from an answer back to the picture.
+    case unexplainable(model: String)
     /// The log of a run cannot be read.
     case unreadable(path: String, reason: String)
     /// The log of a run in which no step was taken.
@@ -50,6 +52,9 @@ public enum EvaluationError: Error, Equatable, Sendable, CustomStringConvertible
             "the models make different numbers of visual tokens at most ("
                 + zip(models, maxima).map { "\($0): \($1.map(String.init) ?? "fixed")" }.joined(separator: ", ")
                 + "), so \(asked) is not the same budgets for all; name budgets that all of them can make"
+        case .unexplainable(let model):
+            "\(model): nothing leads back from its answers to the picture; pictures of several views with line breaks "
+                + "between their rows cannot be explained yet"
         case .unreadable(let path, let reason):
             "cannot read \(path): \(reason). Name directories that vlm train --out made."
         case .noSteps(let path):

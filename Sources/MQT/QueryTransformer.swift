@@ -66,6 +66,18 @@ public struct QueryTransformer: Sendable {
         return AttentionTable(grid: grid, weights: Tensors.attentionTable(queries: q, keys: k, heads: numHeads))
     }
 
+    /// Whether queries attend to what an image shows, so that every image has attention weights of its own.
+    public var seesFeatures: Bool { keySource == .featuresAndPositions }
+
+    /// The attention weights for an image: those of the table, unless queries attend to what it shows.
+    /// - Parameter features: patch features `[N, D]` on the table's grid.
+    public func attentionTable(for features: Tensor, on table: AttentionTable) -> AttentionTable {
+        guard seesFeatures else { return table }
+        let q = qProj(lnQ(query + posEmbed), isRowInvariant: true)  // [M, D]
+        let k = kProj(lnK(lnV(features) + keyPositions(for: table.grid)))  // [N, D]
+        return AttentionTable(grid: table.grid, weights: Tensors.attentionTable(queries: q, keys: k, heads: numHeads))
+    }
+
     /// Whether the attention weights have a way back, so that a table must be made anew for every step.
     public var isTableTrained: Bool {
         [query, posEmbed, lnQ.weight, lnQ.bias, lnK.weight, lnK.bias, qProj.weight, kProj.weight]

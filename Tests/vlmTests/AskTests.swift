@@ -32,6 +32,24 @@ import Tokenization
         }
     }
 
+    @Test("what an answer depends on is drawn as a picture and as a page; other names are refused before any work")
+    func explanations() throws {
+        let directory = try Fixtures.temporaryDirectory()
+        for name in ["why.png", "why.html"] {
+            let file = directory.appending(path: name)
+            let run = try ask("--image", Pictures.png, "--explain", file.path, "--max-tokens", "4", "what is it?")
+            try #require(run.ending == .status(0), "\(run.stderr)")
+            let head = try Data(contentsOf: file).prefix(15)
+            #expect(
+                head.starts(
+                    with: name.hasSuffix("png") ? Data([0x89, 0x50, 0x4E, 0x47]) : Data("<!doctype html>".utf8)))
+        }
+        expectRefusal(try ask("--image", Pictures.png, "--explain", "why.txt", "what?"), 2, ".html")
+        expectRefusal(try ask("--explain", "why.png", "what?"), 2, "one picture")
+        expectRefusal(
+            try ask("--image", Pictures.png, "--explain", "/proc/nowhere/why.png", "what?"), 1, "/proc/nowhere")
+    }
+
     @Test("--json has every field, and the numbers agree with each other")
     func report() throws {
         let report = try answer(

@@ -48,18 +48,15 @@ struct ReportPageTests {
         try #require(run.ending == .status(0), "\(run.stderr)")
     }
 
-    /// What a script finds out about the page in a frame of a width: Chromium has no windows as narrow as a telephone.
-    private func facts(width: Int) throws -> [String] {
+    /// What a script finds out about a page in a frame of a width: Chromium has no windows as narrow as a telephone.
+    private func facts(_ page: String = "report.html", width: Int, _ found: String) throws -> [String] {
         let script = """
-            <iframe id=f src="report.html" style="width:\(width)px;height:900px;border:0"></iframe><p id=o></p><script>
-            onload = () => { const d = f.contentDocument, w = d.documentElement.clientWidth;
-              const clipped = [...d.querySelectorAll('h1, h2, h3, p, li, figure, svg, article, img')]
+            <iframe id=f src="\(page)" style="width:\(width)px;height:900px;border:0"></iframe><p id=o></p><script>
+            onload = async () => { const d = f.contentDocument, w = d.documentElement.clientWidth;
+              await new Promise(done => setTimeout(done, 200));
+              const clipped = [...d.querySelectorAll('h1, h2, h3, p, li, figure, svg, article, img, canvas, input')]
                 .filter(e => e.getBoundingClientRect().right > w + 1).length;
-              const small = [...d.querySelectorAll('figure svg')].filter(e => e.getBoundingClientRect().width < 300).length;
-              const broken = [...d.images].filter(e => !e.naturalWidth).length;
-              o.textContent = [w, d.documentElement.scrollWidth, clipped, small, broken,
-                d.querySelectorAll('figure svg circle').length, d.querySelectorAll('tbody tr').length,
-                d.querySelectorAll('article').length].join(' '); }
+              o.textContent = [w, d.documentElement.scrollWidth, clipped, \(found)].join(' '); }
             </script>
             """
         let frame = directory.appending(path: "frame.html")
@@ -76,7 +73,32 @@ struct ReportPageTests {
         arguments: [1280, 400])
     func layout(width: Int) throws {
         // Seven budgets: five plots, a row in each of two tables and the most frequent answers, a dozen questions.
-        #expect(try facts(width: width) == ["\(width)", "\(width)", "0", "0", "0", "35", "15", "12"])
+        let found = """
+            [...d.querySelectorAll('figure svg')].filter(e => e.getBoundingClientRect().width < 300).length,
+            [...d.images].filter(e => !e.naturalWidth).length, d.querySelectorAll('figure svg circle').length,
+            d.querySelectorAll('tbody tr').length, d.querySelectorAll('article').length
+            """
+        #expect(try facts(width: width, found) == ["\(width)", "\(width)", "0", "0", "0", "35", "15", "12"])
+    }
+
+    @Test(
+        "an explanation draws its maps, changes them with its sliders, and nothing overflows", arguments: [1280, 400])
+    func explanation(width: Int) throws {
+        let run = try vlm(
+            "ask", "--model", TinyModel.path, "--max-tokens", "4", "--explain",
+            directory.appending(path: "why.html").path, "--image", Pictures.png, "what is it?")
+        try #require(run.ending == .status(0), "\(run.stderr)")
+        let found = """
+            ...['tokens', 'layers'].map(id => {
+              const canvas = d.getElementById(id), slider = d.getElementById(id + '-slider');
+              const before = canvas.toDataURL() + d.getElementById(id + '-label').textContent;
+              slider.value = slider.max;
+              slider.dispatchEvent(new Event('input'));
+              const isDrawn = canvas.getContext('2d').getImageData(0, 0, 1, 1).data[3] == 255;
+              return isDrawn && before != canvas.toDataURL() + d.getElementById(id + '-label').textContent; })
+            """
+        #expect(
+            try facts("why.html", width: width, found) == ["\(width)", "\(width)", "0", "true", "true"])
     }
 
     @Test("the page follows the reader's scheme, and what is drawn stands out in both")

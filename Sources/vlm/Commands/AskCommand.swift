@@ -21,6 +21,7 @@ struct AskCommand: ParsableCommand {
               vlm ask --image a.jpg@16 --image b.jpg@144 "what changed between the two?"
               vlm ask --image kitchen.jpg --budget 800ms "how many cups?"
               vlm ask --visual-tokens 8 --json --image - "what is this?" < photo.png
+              vlm ask --image kitchen.jpg --explain why.html "how many cups?"
               vlm ask --batch questions.jsonl --out answers.jsonl
             """)
 
@@ -34,6 +35,12 @@ struct AskCommand: ParsableCommand {
 
     @Flag(help: "Print one JSON object with the answer, token counts and the time of each stage.")
     var json = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Draw what the answer depends on in the picture and what layers keep of it, as PNG, or as HTML to slide through.",
+            valueName: "file"), completion: .file())
+    var explain: String?
 
     @Argument(help: ArgumentHelp("Image files, if any, and then the question.", valueName: "words"))
     var words: [String] = []
@@ -50,12 +57,23 @@ struct AskCommand: ParsableCommand {
             if let budget = time.budget {
                 throw ValidationError("--budget \(budget) is about one answer; say --visual-tokens with --batch")
             }
+            guard explain == nil else {
+                throw ValidationError("--explain is about one answer; leave it out with --batch")
+            }
             guard !json else { throw ValidationError("--json: --batch prints JSON anyway, leave it out") }
             return
         }
         guard !words.isEmpty else { throw ValidationError("Missing expected argument '<words> ...': ask something") }
         try images.checkUse(by: imageArguments)
         try time.checkUse(by: images, imageArguments)
+        if let explain {
+            guard imageArguments.count == 1 else {
+                throw ValidationError("--explain \(explain) is about one picture; there are \(imageArguments.count)")
+            }
+            guard ExplanationForm(file: explain) != nil else {
+                throw ValidationError("--explain \(explain): the name of a PNG or HTML file, ending in .png or .html")
+            }
+        }
         if let last = words.last, FileManager.default.fileExists(atPath: last) {
             throw ValidationError("\(last) is a file, and the question comes last: what do you want to know about it?")
         }
@@ -91,6 +109,7 @@ struct AskCommand: ParsableCommand {
     private func answer() throws {
         guard let question = words.last else { throw LLaVAError.emptyPrompt }
         let arguments = imageArguments
+        if let explain { try OutputDirectory.check(URL(filePath: explain).deletingLastPathComponent().path) }
 
         var timings = StageTimings()
         let assistant = try timings.measure(\.load) {
@@ -133,6 +152,10 @@ struct AskCommand: ParsableCommand {
                     format: "%d visual tokens; first word after %.0f ms, %.0f predicted (%+.0f %%)",
                     budget.visualTokens,
                     actual, budget.predictedMilliseconds, 100 * (budget.error ?? 0)))
+        }
+        if let explain, let form = ExplanationForm(file: explain) {
+            try form.write(
+                assistant, question: question, ids: ids, answer: generation.tokens, of: visual[0], to: explain)
         }
         guard json else { return }
         try Terminal.json(

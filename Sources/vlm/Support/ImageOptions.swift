@@ -11,7 +11,7 @@ struct ImageOptions: ParsableArguments {
         name: .shortAndLong,
         help: ArgumentHelp(
             "PNG or JPEG file, or - for standard input; PATH@m sets its own number of visual tokens. May be repeated.",
-            valueName: "path"))
+            valueName: "path"), completion: .file())
     var image: [ImageArgument] = []
 
     @Option(
@@ -49,6 +49,8 @@ struct ImageOptions: ParsableArguments {
         var source: String
         var information: ImageInformation
         var image: ProcessedImage
+        var features: LLaVAModel.Features
+        var budget: VisualTokenBudget?
         var tokens: VisualTokens
     }
 
@@ -77,7 +79,9 @@ struct ImageOptions: ParsableArguments {
             let tokens = try timings.measure(\.queryTransformer) {
                 try model.visualTokens(from: image.features, budget: budget)
             }
-            return Visual(source: image.source, information: image.information, image: image.image, tokens: tokens)
+            return Visual(
+                source: image.source, information: image.information, image: image.image, features: image.features,
+                budget: budget, tokens: tokens)
         }
     }
 

@@ -30,7 +30,7 @@ enum SeenPicture {
     }
 
     /// Pixel values `[3, S, S]` with scale, mean and deviation taken back.
-    private static func view(_ pixels: Tensor, _ processor: CLIPImageProcessor) -> RGBImage {
+    static func view(_ pixels: Tensor, _ processor: CLIPImageProcessor) -> RGBImage {
         let (height, width, values) = (pixels.shape[1], pixels.shape[2], pixels.floats)
         var bytes = [UInt8](repeating: 0, count: height * width * 3)
         for channel in 0..<3 {
