@@ -76,8 +76,7 @@ import Testing
         "help is as recorded; VLM_RECORD_SNAPSHOTS=1 records it anew",
         arguments: [
             "", "ask", "chat", "inspect", "trace", "assemble", "convert", "tokenize", "data", "train", "curves",
-            "sweep", "eval",
-            "bench",
+            "sweep", "eval", "bench", "completions", "manual",
         ])
     func help(command: String) throws {
         let run = try BuiltCommand("vlm").run(
@@ -87,6 +86,26 @@ import Testing
             .appending(path: "Snapshots/\(command.isEmpty ? "vlm" : command).txt")
         if ProcessInfo.processInfo.environment["VLM_RECORD_SNAPSHOTS"] != nil { try run.output.write(to: file) }
         #expect(run.stdout == (try String(contentsOf: file, encoding: .utf8)))
+    }
+
+    @Test("every command has examples in its help, a section of the manual page, and is completed")
+    func commands() throws {
+        let help = try vlm("--help", environment: ["COLUMNS": "100"]).stdout
+        let list = try #require(help.split(separator: "SUBCOMMANDS:\n").last)
+        let names = list.matches(of: #/(?m)^  ([a-z]+) /#).map { String($0.1) }
+        #expect(names.count >= 15)
+        let manual = try vlm("manual").stdout
+        let scripts = try ["bash", "zsh", "fish"].map { try vlm("completions", $0).stdout }
+        for name in names {
+            #expect(manual.contains("\n.SS vlm \(name)\n"), "\(name)")
+            #expect(scripts.allSatisfy { $0.contains(name) }, "\(name)")
+        }
+        // Requests are those of man, and options can be searched for and copied.
+        let requests = Set(manual.matches(of: #/(?m)^\.([A-Z]+|[a-z]+)/#).map { String($0.1) })
+        #expect(requests.isSubset(of: ["TH", "SH", "SS", "B", "I", "PP", "TP", "RS", "RE", "nf", "fi"]))
+        #expect(manual.contains("\\fB\\-\\-visual\\-tokens\\fR"))
+        #expect(scripts[1].hasPrefix("#compdef vlm"))
+        expectRefusal(try vlm("completions", "tcsh"), 2, "tcsh")
     }
 
     @Test("a bare vlm shows its help")

@@ -18,13 +18,14 @@ struct AssembleCommand: ParsableCommand {
                            --set mm_vision_select_layer=-3 --set image_aspect_ratio=pad my-model
             """)
 
-    @Option(help: ArgumentHelp("Directory or ONNX file of the vision tower.", valueName: "path"))
+    @Option(help: ArgumentHelp("Directory or ONNX file of the vision tower.", valueName: "path"), completion: .file())
     var visionTower: String
 
-    @Option(help: ArgumentHelp("Directory or GGUF file of the decoder.", valueName: "path"))
+    @Option(help: ArgumentHelp("Directory or GGUF file of the decoder.", valueName: "path"), completion: .file())
     var decoder: String
 
-    @Option(help: ArgumentHelp("A trained query_abstractor or mm_projector file.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("A trained query_abstractor or mm_projector file.", valueName: "file"), completion: .file())
     var connector: String?
 
     @Option(help: ArgumentHelp("A new query transformer of this many queries, to be trained.", valueName: "M"))
@@ -43,7 +44,7 @@ struct AssembleCommand: ParsableCommand {
             valueName: "key=value"))
     var overrides: [String] = []
 
-    @Argument(help: ArgumentHelp("The directory to make.", valueName: "directory"))
+    @Argument(help: ArgumentHelp("The directory to make.", valueName: "directory"), completion: .directory)
     var out: String
 
     func validate() throws {

@@ -14,15 +14,18 @@ struct BatchOptions: ParsableArguments {
             "Answer the questions of a JSONL file; print a JSON object a line, in their order.",
             discussion:
                 "A line is {\"question\": ...} with \"image\", \"visual_tokens\" and \"id\" as needed. Every picture is encoded once. A line that cannot be answered is reported and does not stop the others; the exit code is 1 then.",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var batch: String?
 
     @Option(
         help: ArgumentHelp(
-            "With --batch: write to a file instead, and go on from the answers in it.", valueName: "file"))
+            "With --batch: write to a file instead, and go on from the answers in it.", valueName: "file"),
+        completion: .file())
     var out: String?
 
-    @Option(help: ArgumentHelp("With --batch: folder of the pictures (default: the file's own).", valueName: "dir"))
+    @Option(
+        help: ArgumentHelp("With --batch: folder of the pictures (default: the file's own).", valueName: "dir"),
+        completion: .directory)
     var images: String?
 
     @Flag(help: "With --batch: allow pictures outside the folder, by absolute paths or links.")

@@ -22,7 +22,7 @@ struct BenchQuantizationCommand: ParsableCommand {
 
     @OptionGroup var model: ModelOptions
 
-    @Option(help: ArgumentHelp("A file of plain text.", valueName: "file"))
+    @Option(help: ArgumentHelp("A file of plain text.", valueName: "file"), completion: .file())
     var text: String
 
     @Option(help: ArgumentHelp("Tokens of the text to read.", valueName: "n"))

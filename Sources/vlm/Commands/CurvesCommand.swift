@@ -16,10 +16,10 @@ struct CurvesCommand: ParsableCommand {
               vlm curves runs/seed-1 runs/seed-2 runs/seed-3 --out seeds.svg
             """)
 
-    @Argument(help: ArgumentHelp("Directories of runs.", valueName: "run"))
+    @Argument(help: ArgumentHelp("Directories of runs.", valueName: "run"), completion: .file())
     var runs: [String]
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("The drawing, as SVG.", valueName: "file"))
+    @Option(name: .shortAndLong, help: ArgumentHelp("The drawing, as SVG.", valueName: "file"), completion: .file())
     var out: String
 
     func run() throws {

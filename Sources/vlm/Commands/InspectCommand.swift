@@ -21,7 +21,9 @@ struct InspectCommand: ParsableCommand {
 
     @OptionGroup var model: ModelOptions
 
-    @Argument(help: ArgumentHelp("A model's directory, a file of weights, or an image.", valueName: "path"))
+    @Argument(
+        help: ArgumentHelp("A model's directory, a file of weights, or an image.", valueName: "path"),
+        completion: .file())
     var path: String
 
     @Flag(help: "List every tensor of a checkpoint.")
@@ -34,13 +36,14 @@ struct InspectCommand: ParsableCommand {
     var noExif = false
 
     @Option(
-        name: .shortAndLong, help: ArgumentHelp("Write what the model sees of an image as a PNG.", valueName: "file"))
+        name: .shortAndLong, help: ArgumentHelp("Write what the model sees of an image as a PNG.", valueName: "file"),
+        completion: .file())
     var out: String?
 
     @Option(
         help: ArgumentHelp(
             "Draw what layers keep of the visual tokens, and operations and cache entries by their number, as SVG.",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var plot: String?
 
     func run() throws {

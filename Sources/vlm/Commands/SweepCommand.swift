@@ -24,7 +24,8 @@ struct SweepCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "A model; repeat it for several models in one report (default: $VLM_MODEL).", valueName: "path"))
+            "A model; repeat it for several models in one report (default: $VLM_MODEL).", valueName: "path"),
+        completion: .file())
     var model: [String] = []
 
     @OptionGroup var data: EvaluationDataOptions
@@ -37,7 +38,8 @@ struct SweepCommand: ParsableCommand {
             valueName: "list"))
     var visualTokens: String?
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Directory to write into.", valueName: "dir"))
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("Directory to write into.", valueName: "dir"), completion: .directory)
     var out: String
 
     @Option(

@@ -18,10 +18,12 @@ struct SynthCommand: ParsableCommand {
               vlm train --recipe recipes/demo-model/tower.json --out runs/tower
             """)
 
-    @Argument(help: ArgumentHelp("Directory of the configuration.", valueName: "dir"))
+    @Argument(help: ArgumentHelp("Directory of the configuration.", valueName: "dir"), completion: .directory)
     var configuration: String
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Directory to make; must not exist yet.", valueName: "dir"))
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("Directory to make; must not exist yet.", valueName: "dir"),
+        completion: .directory)
     var out: String
 
     @Option(help: ArgumentHelp("What the weights are drawn with; the same seed gives the same bytes.", valueName: "n"))

@@ -17,7 +17,9 @@ struct TokenizeCommand: ParsableCommand {
               vlm tokenize --model DIR --decode "504 3575 282"
             """)
 
-    @Option(help: ArgumentHelp("A model, or a file of a vocabulary alone (default: $VLM_MODEL).", valueName: "path"))
+    @Option(
+        help: ArgumentHelp("A model, or a file of a vocabulary alone (default: $VLM_MODEL).", valueName: "path"),
+        completion: .file())
     var model: String?
 
     @Flag(help: "Put the tokens around the text that begin and end a sequence, as the tokenizer's settings say.")

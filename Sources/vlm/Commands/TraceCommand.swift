@@ -31,7 +31,7 @@ struct TraceCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Read processed pixels instead of images: a safetensors file with pixel_values [views, 3, S, S] and, for tiles, image_size and grid, [width, height] each in pixels and in tiles.",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var pixelValues: [String] = []
 
     @Option(help: ArgumentHelp("The prompt as the model reads it, <image> for each image.", valueName: "text"))
@@ -47,12 +47,12 @@ struct TraceCommand: ParsableCommand {
             "Tokens to decode greedily after the prompt, past an end token too (default: 0).", valueName: "n"))
     var maxTokens: Int?
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "file"))
+    @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "file"), completion: .file())
     var out: String?
 
     @Option(
         parsing: .upToNextOption,
-        help: ArgumentHelp("Two files to compare, tensor by tensor.", valueName: "file"))
+        help: ArgumentHelp("Two files to compare, tensor by tensor.", valueName: "file"), completion: .file())
     var compare: [String] = []
 
     @Option(

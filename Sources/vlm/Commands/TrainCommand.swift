@@ -21,11 +21,12 @@ struct TrainCommand: ParsableCommand {
 
     @OptionGroup var threads: ThreadOptions
 
-    @Option(help: ArgumentHelp("What to train, on what, and how.", valueName: "file"))
+    @Option(help: ArgumentHelp("What to train, on what, and how.", valueName: "file"), completion: .file())
     var recipe: String
 
     @Option(
-        name: .shortAndLong, help: ArgumentHelp("Directory of the run; must not exist yet.", valueName: "dir"))
+        name: .shortAndLong, help: ArgumentHelp("Directory of the run; must not exist yet.", valueName: "dir"),
+        completion: .directory)
     var out: String?
 
     @Flag(help: "Go on from the newest checkpoint of the run in the directory.")

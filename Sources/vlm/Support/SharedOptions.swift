@@ -11,21 +11,22 @@ struct ModelOptions: ParsableArguments {
             "The model, as downloaded (default: $VLM_MODEL).",
             discussion:
                 "A directory in LLaVA's original layout (config.json, safetensors or pytorch_model*.bin, tokenizer.model), one that vlm assemble made, or a GGUF file of a LLaMA decoder, which answers without images.",
-            valueName: "path"))
+            valueName: "path"), completion: .file())
     var model: String?
 
     @Option(
         help: ArgumentHelp(
-            "Directory or ONNX file of the vision tower, when the checkpoint does not hold it.", valueName: "path"))
+            "Directory or ONNX file of the vision tower, when the checkpoint does not hold it.", valueName: "path"),
+        completion: .file())
     var visionTower: String?
 
     @Option(
         help: ArgumentHelp(
             "A query_abstractor.bin or mm_projector.bin (or a directory with one) to put between tower and decoder.",
-            valueName: "path"))
+            valueName: "path"), completion: .file())
     var adapter: String?
 
-    @Option(help: ArgumentHelp("Directory of LoRA weights in PEFT's form.", valueName: "dir"))
+    @Option(help: ArgumentHelp("Directory of LoRA weights in PEFT's form.", valueName: "dir"), completion: .directory)
     var lora: String?
 
     @Option(

@@ -5,10 +5,14 @@ import Training
 
 /// A file of a person's examples.
 struct QuestionFileOptions: ParsableArguments {
-    @Argument(help: ArgumentHelp("JSONL or JSON: questions with answers, or LLaVA conversations.", valueName: "file"))
+    @Argument(
+        help: ArgumentHelp("JSONL or JSON: questions with answers, or LLaVA conversations.", valueName: "file"),
+        completion: .file())
     var file: String
 
-    @Option(help: ArgumentHelp("Folder of the pictures; the file's own by default.", valueName: "dir"))
+    @Option(
+        help: ArgumentHelp("Folder of the pictures; the file's own by default.", valueName: "dir"),
+        completion: .directory)
     var images: String?
 
     @Flag(help: "Allow pictures outside the folder, by absolute paths or links.")
@@ -35,7 +39,7 @@ struct CheckCommand: ParsableCommand {
 
     @OptionGroup var data: QuestionFileOptions
 
-    @Option(help: ArgumentHelp("Directory of the model or of its tokenizer.", valueName: "dir"))
+    @Option(help: ArgumentHelp("Directory of the model or of its tokenizer.", valueName: "dir"), completion: .directory)
     var tokenizer: String
 
     @Option(help: "Conversation template.")
@@ -90,16 +94,20 @@ struct TokenizerCommand: ParsableCommand {
               vlm data tokenizer --recipe recipes/demo-model/answers.json --out tokenizer
             """)
 
-    @Argument(help: ArgumentHelp("JSONL or JSON: questions with answers, or LLaVA conversations.", valueName: "file"))
+    @Argument(
+        help: ArgumentHelp("JSONL or JSON: questions with answers, or LLaVA conversations.", valueName: "file"),
+        completion: .file())
     var files: [String] = []
 
-    @Option(help: ArgumentHelp("A recipe whose training data is taken instead.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("A recipe whose training data is taken instead.", valueName: "file"), completion: .file())
     var recipe: String?
 
     @Option(help: ArgumentHelp("Of each data set, the most examples to read.", valueName: "n"))
     var limit = 20_000
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Directory to write into.", valueName: "dir"))
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("Directory to write into.", valueName: "dir"), completion: .directory)
     var out: String
 
     @Option(help: "words or byte-pairs.")

@@ -22,7 +22,8 @@ struct DataCommand: ParsableCommand {
 
 /// Where a data set goes, and what is said about it.
 struct DataOutput: ParsableArguments {
-    @Option(name: .shortAndLong, help: ArgumentHelp("Directory to write into.", valueName: "dir"))
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("Directory to write into.", valueName: "dir"), completion: .directory)
     var out: String
 
     @Option(help: "train, validation, test or held-out.")
@@ -100,7 +101,8 @@ struct FashionCommand: ParsableCommand {
     @OptionGroup var output: DataOutput
     @OptionGroup var drawing: DrawingOptions
 
-    @Option(help: ArgumentHelp("Directory of the four files of Fashion-MNIST.", valueName: "dir"))
+    @Option(
+        help: ArgumentHelp("Directory of the four files of Fashion-MNIST.", valueName: "dir"), completion: .directory)
     var photos: String
 
     func run() throws {
@@ -119,7 +121,7 @@ struct EasyVQACommand: ParsableCommand {
 
     @OptionGroup var output: DataOutput
 
-    @Option(help: ArgumentHelp("Directory that holds train and test.", valueName: "dir"))
+    @Option(help: ArgumentHelp("Directory that holds train and test.", valueName: "dir"), completion: .directory)
     var source: String
 
     func run() throws { try output.write(EasyVQADataset(directory: source, split: output.split)) }
