@@ -25,7 +25,8 @@ public final class SHA256 {
     /// Takes the bytes of a text in UTF-8.
     public func update(_ text: String) { update(Array(text.utf8)) }
 
-    func update(_ bytes: UnsafeRawBufferPointer) {
+    /// Takes the next bytes.
+    package func update(_ bytes: UnsafeRawBufferPointer) {
         let isTaken = EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1
         precondition(isTaken, "libcrypto refused \(bytes.count) bytes")
     }

@@ -98,6 +98,7 @@ import Testing
         let scripts = try ["bash", "zsh", "fish"].map { try vlm("completions", $0).stdout }
         for name in names {
             #expect(manual.contains("\n.SS vlm \(name)\n"), "\(name)")
+            #expect(try vlm(name, "--help").stdout.contains("EXAMPLES"), "\(name)")
             #expect(scripts.allSatisfy { $0.contains(name) }, "\(name)")
         }
         // Requests are those of man, and options can be searched for and copied.

@@ -17,40 +17,21 @@ public struct ExplanationPage {
     /// The page.
     public var text: String {
         let answer = explanation.tokens.map(\.text).joined().trimmingCharacters(in: .whitespacesAndNewlines)
-        return """
-            <!doctype html>
-            <html lang="en">
-            <head>
-            <meta charset="utf-8">
-            <meta name="viewport" content="width=device-width, initial-scale=1">
-            <meta name="color-scheme" content="light dark">
-            <title>\(explanation.question.escaped)</title>
-            <style>
-            \(Plot.style)
-            \(Self.style)
-            </style>
-            </head>
-            <body>
-            <main>
-            <h1>\(explanation.question.escaped)</h1>
-            <p class="answer">\(answer.escaped)</p>
-            <div class="views">
-            <figure><img src="data:image/png;base64,\(picture)" alt="the picture as the model sees it">
-            <figcaption>The picture as the model sees it: \(explanation.grid.width) × \(explanation.grid.height) patches,
-            \(explanation.visualTokens) visual tokens.</figcaption></figure>
-            \(figure("tokens", "token", count: explanation.tokens.count, tokenCaption))
-            \(explanation.layers.isEmpty ? "" : figure("layers", "layer", count: explanation.layers.count, layerCaption))
-            </div>
-            <p class="fine">\((explanation.layers.isEmpty ? "Every layer of this decoder reads all visual tokens. " : "").escaped)\
-            \(connectionNote.escaped)</p>
-            </main>
-            <script>
-            \(script)
-            </script>
-            </body>
-            </html>
-
-            """
+        return HTMLPage.text(
+            title: explanation.question, style: Self.style,
+            body: """
+                <h1>\(explanation.question.escaped)</h1>
+                <p class="answer">\(answer.escaped)</p>
+                <div class="views">
+                <figure><img src="data:image/png;base64,\(picture)" alt="the picture as the model sees it">
+                <figcaption>The picture as the model sees it: \(explanation.grid.width) × \(explanation.grid.height) patches,
+                \(explanation.visualTokens) visual tokens.</figcaption></figure>
+                \(figure("tokens", "token", count: explanation.tokens.count, tokenCaption))
+                \(explanation.layers.isEmpty ? "" : figure("layers", "layer", count: explanation.layers.count, layerCaption))
+                </div>
+                <p class="fine">\((explanation.layers.isEmpty ? "Every layer of this decoder reads all visual tokens. " : "").escaped)\
+                \(connectionNote.escaped)</p>
+                """, script: script)
     }
 
     private static let style = """

@@ -7,38 +7,22 @@ struct HTMLReport {
 
     /// The page.
     var text: String {
-        """
-        <!doctype html>
-        <html lang="en">
-        <head>
-        <meta charset="utf-8">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <meta name="color-scheme" content="light dark">
-        <title>\(title.escaped)</title>
-        <style>
-        \(Plot.style)
-        \(Self.style)
-        </style>
-        </head>
-        <body>
-        <main>
-        <h1>\(title.escaped)</h1>
-        <p>\(summary.escaped)</p>
-        <p class="fine">Checksum of the questions and pictures: <code>\(report.dataset.checksum.escaped)</code></p>
-        \(models)
-        <h2>Quality and cost</h2>
-        \(legend)
-        <div class="plots">
-        \(plots.map(figure).joined(separator: "\n"))
-        </div>
-        <h2>Every budget</h2>
-        \(tables)
-        \(questions)
-        </main>
-        </body>
-        </html>
-
-        """
+        HTMLPage.text(
+            title: title, style: Self.style,
+            body: """
+                <h1>\(title.escaped)</h1>
+                <p>\(summary.escaped)</p>
+                <p class="fine">Checksum of the questions and pictures: <code>\(report.dataset.checksum.escaped)</code></p>
+                \(models)
+                <h2>Quality and cost</h2>
+                \(legend)
+                <div class="plots">
+                \(plots.map(figure).joined(separator: "\n"))
+                </div>
+                <h2>Every budget</h2>
+                \(tables)
+                \(questions)
+                """)
     }
 
     private var title: String { "Visual tokens: \(report.dataset.title)" }

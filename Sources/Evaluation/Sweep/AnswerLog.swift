@@ -7,7 +7,7 @@ public struct AnswerSettings: Sendable, Equatable, Codable {
     public var version = 1
     /// `DatasetChecksum` of what is asked.
     public var checksum: String
-    /// Paths of the models and `ModelStamp` of their files.
+    /// Paths of the models and `FileStamp` of their files.
     public var models: [String]
     /// Whatever else was asked for that answers depend on.
     public var options: String
@@ -32,25 +32,6 @@ public struct AnswerSettings: Sendable, Equatable, Codable {
             ("products", quantizedProducts, other.quantizedProducts),
         ]
         return pairs.first { $0.1 != $0.2 }.map { (key: $0.0, own: $0.1, other: $0.2) }
-    }
-}
-
-/// What says whether a model's files are still those that gave some answers: names, sizes and times of change.
-enum ModelStamp {
-    /// The path and a digest of the files below it.
-    static func of(_ path: String) -> String {
-        let manager = FileManager.default
-        let below = (manager.enumerator(atPath: path)?.allObjects as? [String] ?? []).sorted()
-        let digest = SHA256()
-        for name in [""] + below {
-            let file = name.isEmpty ? path : path + "/" + name
-            guard let facts = try? manager.attributesOfItem(atPath: file),
-                facts[.type] as? FileAttributeType != .typeDirectory
-            else { continue }
-            let time = (facts[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
-            digest.update("\(name)\t\(facts[.size] as? Int ?? 0)\t\(time)\n")
-        }
-        return "\(path) \(digest.hexadecimal().prefix(16))"
     }
 }
 

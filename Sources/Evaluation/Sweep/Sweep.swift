@@ -1,5 +1,6 @@
 public import LLaVAPipeline
 import MQT
+import ModelFiles
 import Tensors
 import Training
 import VisionEncoder
@@ -48,7 +49,7 @@ public struct Sweep {
         log = try AnswerLog(
             path: path,
             settings: AnswerSettings(
-                checksum: set.checksum, models: assistants.map { ModelStamp.of($0.model.path) }, options: options,
+                checksum: set.checksum, models: assistants.map { FileStamp.of($0.model.path) }, options: options,
                 visualTokens: self.budgets, maximumTokens: maximumTokens, timedPictures: timedPictures,
                 quantizedProducts: ComputeContext.current.quantizedProducts.rawValue))
     }

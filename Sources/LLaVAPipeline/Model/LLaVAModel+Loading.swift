@@ -136,6 +136,7 @@ extension LLaVAModel.Vision {
     ) throws {
         let files = try VisionTowerFiles(of: checkpoint.directory, named: towerName, in: towerDirectory)
         tower = files.tower
+        weightsPath = files.weightsPath
         hiddenStateIndex = try tower.config.hiddenStateIndex(selectLayer: config.mmVisionSelectLayer)
         guard let selection = FeatureSelection(rawValue: config.mmVisionSelectFeature) else {
             throw LLaVAError.unsupported(

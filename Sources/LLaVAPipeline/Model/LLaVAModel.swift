@@ -33,6 +33,8 @@ public struct LLaVAModel: Sendable {
     public struct Vision: Sendable {
         /// The vision transformer.
         public let tower: VisionTransformer
+        /// The file or directory that the tower's weights are in.
+        public let weightsPath: String
         /// Index of the hidden state that features come from.
         public let hiddenStateIndex: Int
         /// Which tokens of that state are features.

@@ -13,6 +13,8 @@ import VisionEncoder
 struct VisionTowerFiles {
     let tower: VisionTransformer
     let processor: CLIPImageProcessor
+    /// The file or directory that the weights are in.
+    let weightsPath: String
 
     /// Names that the original code puts before the tower's own in a whole checkpoint.
     static let checkpointPrefix = "model.vision_tower.vision_tower.vision_model"
@@ -27,7 +29,9 @@ struct VisionTowerFiles {
         let family: Family
         if let place, place.holdsWeights {
             family = try Family(separate: place) { _ in false }
+            weightsPath = place.path
         } else if isInside {
+            weightsPath = checkpoint.path
             family = .clip(
                 try Self.shape(of: checkpoint, in: place),
                 WeightReader(checkpoint.tensors).scoped(Self.checkpointPrefix),

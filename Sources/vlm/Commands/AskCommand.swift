@@ -27,6 +27,7 @@ struct AskCommand: ParsableCommand {
 
     @OptionGroup var model: ModelOptions
     @OptionGroup var images: ImageOptions
+    @OptionGroup var cache: FeatureCacheOptions
     @OptionGroup var time: TimeBudgetOptions
     @OptionGroup var sampling: SamplingFlags
     @OptionGroup var template: TemplateOptions
@@ -65,6 +66,9 @@ struct AskCommand: ParsableCommand {
         }
         guard !words.isEmpty else { throw ValidationError("Missing expected argument '<words> ...': ask something") }
         try images.checkUse(by: imageArguments)
+        if let directory = cache.featureCache, imageArguments.isEmpty {
+            throw ValidationError("--feature-cache \(directory) is about images, and there is none; add --image PATH")
+        }
         try time.checkUse(by: images, imageArguments)
         if let explain {
             guard imageArguments.count == 1 else {
@@ -92,7 +96,7 @@ struct AskCommand: ParsableCommand {
         // A number that no line can have is an error at once; one of a model without a tower as well.
         if images.visualTokens != nil { _ = try assistant.model.budget(images.visualTokens) }
         let ask = BatchAsk(
-            assistant: assistant, options: batch, sampling: sampling, visualTokens: images.visualTokens,
+            assistant: assistant, options: batch, cache: cache, sampling: sampling, visualTokens: images.visualTokens,
             orientation: images.noExif ? .asStored : .applyEXIF)
         let interrupt = Interrupt()
         interrupt.arm()
@@ -122,7 +126,7 @@ struct AskCommand: ParsableCommand {
         let chooser = try time.budget.map { try BudgetChooser($0, assistant.model, model) }
         var budget: BudgetReport?
         let visual = try images.visualTokens(
-            of: arguments, with: assistant.model, &timings,
+            of: arguments, with: assistant.model, cache, &timings,
             choosing: chooser.map { chooser in
                 { views, fixed, spent in
                     let choice = try chooser.choose(

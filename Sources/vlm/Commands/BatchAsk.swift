@@ -42,6 +42,7 @@ struct BatchOptions: ParsableArguments {
 struct BatchAsk {
     let assistant: Assistant
     let options: BatchOptions
+    let cache: FeatureCacheOptions
     let sampling: SamplingFlags
     let visualTokens: Int?
     let orientation: OrientationPolicy
@@ -155,7 +156,7 @@ struct BatchAsk {
 
     private func encode(_ path: String) throws -> LLaVAModel.Features {
         let image = try RGBImage.decode(contentsOf: path, orientation: orientation).image
-        return try assistant.model.encode(assistant.model.process(image))
+        return try cache.features(of: assistant.model.process(image), assistant.model)
     }
 
     private func ask(_ question: String, _ visual: VisualTokens?, _ answer: inout Answer) throws {

@@ -5,5 +5,11 @@ struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measure how fast a model runs on this machine.",
+        discussion: """
+            EXAMPLES
+              vlm bench decoder --model DIR --prompt-tokens 512
+              vlm bench quantization --model X.gguf --text book.txt
+              vlm bench budget
+            """,
         subcommands: [BenchDecoderCommand.self, BenchQuantizationCommand.self, BenchBudgetCommand.self])
 }

@@ -18,6 +18,10 @@ struct ChatCommand: ParsableCommand {
               /reset         forget the conversation
               /quit          leave (so does the end of input)
             Ctrl-C stops an answer, not the program; at the prompt it leaves.
+
+            EXAMPLES
+              vlm chat --model DIR
+              vlm chat --model DIR --budget 500ms --feature-cache ~/.cache/vlm/features
             """)
 
     @OptionGroup var model: ModelOptions
@@ -31,6 +35,7 @@ struct ChatCommand: ParsableCommand {
     var visualTokens: Int?
 
     @OptionGroup var time: TimeBudgetOptions
+    @OptionGroup var cache: FeatureCacheOptions
 
     @Flag(help: "Ignore the orientation that a photo's EXIF data states.")
     var noExif = false
@@ -114,7 +119,7 @@ struct ChatCommand: ParsableCommand {
             // The question is not known yet: it is taken to be short.
             let choose = image.visualTokens == nil ? chooser : nil
             let visual = try images.visualTokens(
-                of: [image], with: session.assistant.model, &timings,
+                of: [image], with: session.assistant.model, cache, &timings,
                 choosing: choose.map { chooser in
                     { views, fixed, spent in
                         try chooser.choose(

@@ -58,13 +58,14 @@ struct ImageOptions: ParsableArguments {
     /// - Parameter choose: says the number of tokens of images that have none of their own, once all are encoded: told
     ///   their views, the tokens of the others, and the time that was spent.
     func visualTokens(
-        of arguments: [ImageArgument], with model: LLaVAModel, _ timings: inout StageTimings,
+        of arguments: [ImageArgument], with model: LLaVAModel, _ cache: FeatureCacheOptions,
+        _ timings: inout StageTimings,
         choosing choose: ((_ views: Int, _ fixedTokens: Int, StageTimings) throws -> Int)? = nil
     ) throws -> [Visual] {
         guard !arguments.isEmpty else { return [] }
         guard model.vision != nil else { throw LLaVAError.textOnly(checkpoint: model.path) }
         var budgets = try arguments.map { try model.budget($0.visualTokens ?? visualTokens) }
-        let seen = try arguments.map { try see($0, with: model, &timings) }
+        let seen = try arguments.map { try see($0, with: model, cache, &timings) }
         if let choose {
             let views = seen.map { $0.image.pixelValues.shape[0] }
             let isFree = arguments.map { $0.visualTokens == nil }
@@ -94,7 +95,7 @@ struct ImageOptions: ParsableArguments {
     }
 
     private func see(
-        _ argument: ImageArgument, with model: LLaVAModel, _ timings: inout StageTimings
+        _ argument: ImageArgument, with model: LLaVAModel, _ cache: FeatureCacheOptions, _ timings: inout StageTimings
     ) throws -> Seen {
         let (image, information) = try timings.measure(\.imageDecode) { try decode(argument) }
         if information.isOrientationApplied {
@@ -106,7 +107,7 @@ struct ImageOptions: ParsableArguments {
                 "note: \(argument.path) has \(information.warningCount) flaw(s) that were passed over: \(warning)")
         }
         let processed = try timings.measure(\.preprocess) { try model.process(image) }
-        let features = try timings.measure(\.encode) { try model.encode(processed) }
+        let features = try timings.measure(\.encode) { try cache.features(of: processed, model) }
         return Seen(source: argument.path, information: information, image: processed, features: features)
     }
 

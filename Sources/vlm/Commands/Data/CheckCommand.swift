@@ -35,6 +35,9 @@ struct CheckCommand: ParsableCommand {
         discussion: """
             Labels are made in two independent ways and compared. Exit code 1 if anything is wrong.
             What is learned stands between ⟦ and ⟧ in the samples.
+
+            EXAMPLES
+              vlm data check my-data/train.jsonl --tokenizer DIR
             """)
 
     @OptionGroup var data: QuestionFileOptions

@@ -78,8 +78,12 @@ struct DrawingOptions: ParsableArguments {
 struct ScenesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "scenes", abstract: "Draw scenes of shapes, with questions.",
-        discussion:
-            "Splits never share a scene, whatever the seeds; held-out shows shapes in colours no other split has.")
+        discussion: """
+            Splits never share a scene, whatever the seeds; held-out shows shapes in colours no other split has.
+
+            EXAMPLES
+              vlm data scenes --split train --count 1000 --out scenes-train
+            """)
 
     @OptionGroup var output: DataOutput
     @OptionGroup var drawing: DrawingOptions
@@ -96,7 +100,12 @@ struct ScenesCommand: ParsableCommand {
 struct FashionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fashion", abstract: "Lay photographs of Fashion-MNIST out in grids, with questions.",
-        discussion: "scripts/fetch-fashion fetches the photographs.")
+        discussion: """
+            scripts/fetch-fashion fetches the photographs.
+
+            EXAMPLES
+              vlm data fashion --photos fixtures/.cache/fashion-mnist --split test --count 500 --out fashion-test
+            """)
 
     @OptionGroup var output: DataOutput
     @OptionGroup var drawing: DrawingOptions
@@ -117,7 +126,12 @@ struct FashionCommand: ParsableCommand {
 struct EasyVQACommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "easy-vqa", abstract: "Convert easy-VQA as its package on PyPI lays it out.",
-        discussion: "scripts/fetch-easy-vqa fetches it. Every tenth picture of its training part is for validation.")
+        discussion: """
+            scripts/fetch-easy-vqa fetches it. Every tenth picture of its training part is for validation.
+
+            EXAMPLES
+              vlm data easy-vqa --source fixtures/.cache/easy-vqa --split test --out easy-test
+            """)
 
     @OptionGroup var output: DataOutput
 
