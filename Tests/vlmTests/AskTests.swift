@@ -32,6 +32,18 @@ import Tokenization
         }
     }
 
+    @Test("features of a picture are kept where --feature-cache says, and answers stay the same")
+    func featureCache() throws {
+        let directory = try Fixtures.temporaryDirectory().appending(path: "features").path
+        let arguments = ["--image", Pictures.png, "--feature-cache", directory, "--max-tokens", "8", "what is it?"]
+        let runs = try (0..<2).map { _ in
+            try BuiltCommand("vlm").run(["ask", "--model", TinyModel.path] + arguments)
+        }
+        #expect(runs.allSatisfy { $0.ending == .status(0) } && runs[0].stdout == runs[1].stdout)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory).count == 1)
+        expectRefusal(try ask("--feature-cache", directory, "hi"), 2, "--feature-cache")
+    }
+
     @Test("what an answer depends on is drawn as a picture and as a page; other names are refused before any work")
     func explanations() throws {
         let directory = try Fixtures.temporaryDirectory()
@@ -235,8 +247,9 @@ import Tokenization
     func demoModel() throws {
         let picture = Fixtures.directory.appending(path: "images/scene-1.png").path
         for (question, answer) in [
-            ("how many red circles are there?", "2"), ("what colour is the star?", "cyan"),
-            ("where is the small circle?", "bottom left"), ("is there a green square?", "no"),
+            ("how many red circles are there?", "2"), ("what shape is the cyan object?", "cross"),
+            ("where is the small red object?", "bottom right"), ("is there a green square?", "no"),
+            ("is the small red circle right of the large red circle?", "yes"),
         ] {
             let run = try vlm("ask", picture, question, environment: ["VLM_MODEL": nil])
             #expect(run.ending == .status(0) && run.stdout == answer + "\n", "\(question)")
