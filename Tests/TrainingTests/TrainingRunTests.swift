@@ -205,6 +205,18 @@ struct TrainingRunTests {
         #expect("\(error)".contains(word), "\(error)")
     }
 
+    @Test("every recipe of the repository is one, with what its base says")
+    func repositoryRecipes() throws {
+        let recipes = Fixtures.directory.deletingLastPathComponent().appending(path: "recipes")
+        let files = (FileManager.default.enumerator(atPath: recipes.path)?.allObjects as? [String] ?? [])
+            .filter { $0.hasSuffix(".json") && !$0.contains("configuration") && !$0.hasPrefix("shapes") }
+        #expect(files.count >= 20)
+        for file in files {
+            let recipe = try Recipe(contentsOf: recipes.appending(path: file).path)
+            #expect(recipe.steps > 0 && recipe.description != nil, "\(file)")
+        }
+    }
+
     @Test("a recipe takes from its base what it does not say itself")
     func base() throws {
         _ = try recipe(["steps": 1, "visual_tokens": 4], named: "base.json")
