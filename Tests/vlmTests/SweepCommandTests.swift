@@ -130,6 +130,25 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: out + ".partial"))
     }
 
+    private static let script = "/usr/bin/script"
+
+    @Test(
+        "on a terminal progress is a bar in one line that fits, without colours",
+        .enabled(if: FileManager.default.isExecutableFile(atPath: script), "script(1) is not installed"))
+    func progressBar() throws {
+        let command =
+            try "stty cols 44; '\(BuiltCommand("vlm").path)' eval --model '\(TinyModel.path)' --data scenes --limit 30 "
+            + "--visual-tokens 2 --max-tokens 2 --out '\(directory.appending(path: "a.jsonl").path)'"
+        let run = try BuiltCommand(path: Self.script).run(["-qec", command, "/dev/null"])
+        try #require(run.ending == .status(0), "\(run.stdout)")
+        let lines = run.stdout.split(whereSeparator: \.isNewline).flatMap { $0.split(separator: "\r") }
+            .filter { $0.contains("pictures, ") && $0.hasPrefix("[") }
+            .map { $0.replacingOccurrences(of: "\u{1B}[K", with: "") }
+        #expect(lines.last?.hasPrefix("[###########] 5 of 5") == true, "\(run.stdout)")
+        #expect(lines.allSatisfy { $0.count < 44 })
+        #expect(!run.stdout.contains(#/\x1B\[[0-9;]*m/#))
+    }
+
     private static let mistakes: [([String], Int32, String)] = [
         (["--data", "scenes", "--visual-tokens", "1,x"], 2, "\"x\""),
         (["--data", "scenes", "--visual-tokens", "3,3"], 2, "twice"),

@@ -68,7 +68,7 @@ struct EvalCommand: ParsableCommand {
                 + "\(model.adapter ?? "-"), set \(model.overrides)", log: log)
         let interrupt = Interrupt()
         interrupt.arm()
-        var line = ProgressLine()
+        var line = SweepProgress()
         guard let records = try sweep.run(isCancelled: { interrupt.isRaised }, report: { line.show($0) }) else {
             Terminal.note("\nstopped; the same command goes on from \(log)")
             throw ExitCode(ExitStatus.interrupted.rawValue)

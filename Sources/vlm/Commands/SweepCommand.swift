@@ -94,7 +94,7 @@ struct SweepCommand: ParsableCommand {
             options: template.template.map { "--template \($0)" } ?? "", log: log)
         let interrupt = Interrupt()
         interrupt.arm()
-        var line = ProgressLine()
+        var line = SweepProgress()
         guard let records = try sweep.run(isCancelled: { interrupt.isRaised }, report: { line.show($0) }) else {
             Terminal.note("\nstopped; the same command goes on from \(log)")
             throw ExitCode(ExitStatus.interrupted.rawValue)

@@ -79,13 +79,22 @@ struct TrainCommand: ParsableCommand {
             interrupt.arm()
             let clock = ContinuousClock()
             let (start, first) = (clock.now, run.step)
+            var bar = ProgressBar()
             let isDone = try run.run(isCancelled: { interrupt.isRaised }) { progress in
                 if json { try? Terminal.json(progress) }
                 guard !json else { return }
                 let perStep = (clock.now - start) / Double(progress.step - first)
                 let left = perStep * Double(run.recipe.steps - progress.step)
-                if Terminal.isInteractive || progress.accuracy != nil || progress.step.isMultiple(of: 50) {
-                    Terminal.note(line(progress, of: run.recipe.steps, left: left))
+                let text = line(progress, of: run.recipe.steps, left: left)
+                if Terminal.isInteractive {
+                    // Scores stay in sight, each under the bar it came with.
+                    let scores = scores(progress)
+                    bar.show(
+                        Double(progress.step) / Double(run.recipe.steps), text,
+                        isLast: progress.step == run.recipe.steps || !scores.isEmpty)
+                    if !scores.isEmpty { Terminal.note(scores) }
+                } else if progress.accuracy != nil || progress.step.isMultiple(of: 50) {
+                    Terminal.note([text, scores(progress)].filter { !$0.isEmpty }.joined(separator: "  "))
                 }
             }
             interrupt.disarm()
@@ -111,15 +120,17 @@ struct TrainCommand: ParsableCommand {
     }
 
     private func line(_ progress: TrainingRun.Progress, of steps: Int, left: Duration) -> String {
-        var parts = [
+        [
             "step \(progress.step)/\(steps)", String(format: "loss %.4f", progress.loss),
             "\(Int(Double(progress.tokens) / max(progress.seconds, 1e-9))) tokens/s",
             "\(left.formatted(.time(pattern: .hourMinuteSecond))) left",
-        ]
-        for (key, share) in (progress.accuracy ?? [:]).sorted(by: { $0.key < $1.key }) {
-            parts.append(String(format: "%@ %.1f %%", key, 100 * share))
-        }
-        return parts.joined(separator: "  ")
+        ].joined(separator: "  ")
+    }
+
+    /// The scores on validation data; empty for a step without.
+    private func scores(_ progress: TrainingRun.Progress) -> String {
+        (progress.accuracy ?? [:]).sorted { $0.key < $1.key }
+            .map { String(format: "%@ %.1f %%", $0.key, 100 * $0.value) }.joined(separator: "  ")
     }
 }
 

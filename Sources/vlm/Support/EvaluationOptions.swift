@@ -122,25 +122,20 @@ struct EvaluationDataOptions: ParsableArguments {
     }
 }
 
-/// A line on standard error that says how far long work has come.
-struct ProgressLine {
+/// How far a sweep has come.
+struct SweepProgress {
     private let clock = ContinuousClock()
     private let start = ContinuousClock().now
-    private var last: ContinuousClock.Instant?
+    private var bar = ProgressBar()
 
     /// Shows how much is done: every time for a person, now and then in a log.
     mutating func show(_ progress: Sweep.Progress) {
-        let now = clock.now
-        let isLast = progress.done == progress.total
-        let pause = Terminal.isInteractive ? Duration.milliseconds(100) : .seconds(30)
-        if let last, now - last < pause, !isLast { return }
-        last = now
         let fresh = progress.done - progress.resumed
-        let left = (now - start) / Double(max(1, fresh)) * Double(progress.total - progress.done)
-        let text =
+        let left = (clock.now - start) / Double(max(1, fresh)) * Double(progress.total - progress.done)
+        bar.show(
+            Double(progress.done) / Double(max(1, progress.total)),
             "\(progress.done) of \(progress.total) pictures, "
-            + "\(left.formatted(.time(pattern: .hourMinuteSecond))) left"
-        guard Terminal.isInteractive else { return Terminal.note(text) }
-        FileHandle.standardError.write(Data("\r\(text)\u{1B}[K\(isLast ? "\n" : "")".utf8))
+                + "\(left.formatted(.time(pattern: .hourMinuteSecond))) left",
+            isLast: progress.done == progress.total)
     }
 }

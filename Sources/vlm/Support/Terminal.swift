@@ -15,6 +15,15 @@ enum Terminal {
     /// Whether a person is looking at standard error.
     static var isInteractive: Bool { isatty(FileHandle.standardError.fileDescriptor) == 1 }
 
+    /// Columns of the terminal that a person looks at: what it says, or else COLUMNS, or else 80.
+    static var width: Int {
+        var size = winsize()
+        if ioctl(FileHandle.standardError.fileDescriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 {
+            return Int(size.ws_col)
+        }
+        return ProcessInfo.processInfo.environment["COLUMNS"].flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil } ?? 80
+    }
+
     /// Prints one JSON object on a line of standard output.
     static func json(_ value: some Encodable) throws {
         let encoder = JSONEncoder()
