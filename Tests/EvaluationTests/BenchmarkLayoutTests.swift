@@ -111,6 +111,10 @@ struct BenchmarkLayoutTests {
         // The right option is the dog wherever it stands.
         for turn in turns { #expect(turn.question.contains("\n\(turn.answer). dog")) }
 
+        // A limit takes all rotations of a question or none.
+        let dataset = try BenchmarkLayout.mmbench.dataset(file: table(rows), isCircular: true)
+        #expect(try EvaluationSet(dataset, limit: 1).questionCount == 3)
+
         let rotated = [
             ["1000007", "Which?", "", "dog", "cow", "cat", "", "A", "x", "7"],
             ["2000007", "Which?", "", "cow", "cat", "dog", "", "C", "x", "7"],
@@ -123,6 +127,7 @@ struct BenchmarkLayoutTests {
         "tables that are damaged are refused with the line",
         arguments: [
             ([["1", "q", "", "a", "b", "", "", "A", "x"]], "line 2", "10 cells"),
+            ([["9223372036854775807", "q", "", "a", "b", "", "", "A", "x", ""]], "line 2", "2^40"),
             ([["one", "q", "", "a", "b", "", "", "A", "x", ""]], "line 2", "index"),
             ([["1", "q", "", "a", "", "", "", "A", "x", ""]], "line 2", "two options"),
             ([["1", "q", "", "a", "b", "", "", "C", "x", ""]], "line 2", "\"C\""),

@@ -28,7 +28,7 @@ public struct EvaluationSet: Sendable {
     ///
     /// Every picture is decoded once for the checksum, so that a broken one shows before any work is done.
     /// - Parameters:
-    ///   - limit: the most questions; nil for all.
+    ///   - limit: the most questions, more only to ask the last one in all of its arrangements; nil for all.
     ///   - shuffleSeed: what the order of the examples is drawn with; nil leaves them in theirs.
     /// - Throws: `EvaluationError.noPictures` and `.partlyAnswered`, and what reading the data set throws.
     public init(_ dataset: any TrainingDataset, limit: Int? = nil, shuffleSeed: UInt64? = nil) throws {
@@ -44,7 +44,12 @@ public struct EvaluationSet: Sendable {
                 withoutPicture += 1
                 continue
             }
-            let turns = example.turns.prefix((limit ?? .max) - questions).enumerated().map { number, turn in
+            var count = min((limit ?? .max) - questions, example.turns.count)
+            // A question is asked in all of its arrangements or not at all.
+            while (1..<example.turns.count).contains(count), let circle = example.turns[count].circle,
+                circle == example.turns[count - 1].circle
+            { count += 1 }
+            let turns = example.turns.prefix(count).enumerated().map { number, turn in
                 var named = turn
                 named.id = turn.id ?? "\(index)-\(number)"
                 return named

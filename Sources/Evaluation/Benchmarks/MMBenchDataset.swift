@@ -12,9 +12,10 @@ struct MMBenchDataset: TrainingDataset {
     static let rotationStep = 1_000_000
 
     private let table: TabSeparatedFile
-    /// Rows with the same picture and question, and the number of rotations to be made of each.
+    /// Rows of the same question: one, or one for each rotation of its options.
     private let groups: [[Int]]
     private let rowOfIndex: [Int: Int]
+    /// Whether rotations are made of every row.
     private let isRotated: Bool
 
     init(path: String, isCircular: Bool) throws {
@@ -104,9 +105,9 @@ struct MMBenchDataset: TrainingDataset {
     }
 
     private static func index(of row: TabSeparatedFile.Row, _ table: TabSeparatedFile) throws -> Int {
-        guard let index = Int(row["index"] ?? ""), index >= 0 else {
+        guard let index = Int(row["index"] ?? ""), (0..<1 << 40).contains(index) else {
             throw DataError.invalidExample(
-                file: table.path, place: row.place, expected: "a number under \"index\"",
+                file: table.path, place: row.place, expected: "a number below 2^40 under \"index\"",
                 got: (row["index"] ?? "").debugDescription)
         }
         return index

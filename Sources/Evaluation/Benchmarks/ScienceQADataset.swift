@@ -49,8 +49,7 @@ struct ScienceQADataset: TrainingDataset {
                 "2 to 26 texts under \"choices\" and the number of one under \"answer\"",
                 problem["answer"]?.kind ?? "none")
         }
-        let hint = try (reader.text("hint", isOptional: true) ?? "").split(whereSeparator: \.isNewline)
-            .joined(separator: "\n")
+        let hint = try (reader.text("hint", isOptional: true) ?? "").trimmingCharacters(in: .whitespacesAndNewlines)
         let options = choices.enumerated().map { "(\(BenchmarkLayout.letter($0))) \($1)" }.joined(separator: " ")
         let prompt =
             "Context: \(hint.isEmpty ? "N/A" : hint)\nQuestion: \(try reader.text("question") ?? "")\nOptions: \(options)"
