@@ -185,7 +185,8 @@ struct TrainingRunTests {
 
     private static let faultyRecipes = [
         (#"{"stepz": 3}"#, "stepz"), (#"{"steps": 0}"#, "steps"), (#"{"trainable": ["nothing.*"]}"#, "nothing.*"),
-        (#"{"visual_tokens": "some"}"#, "visual_tokens"), (#"{"visual_tokens": 1000}"#, "1000"),
+        (#"{"visual_tokens": "some"}"#, "visual_tokens"), (#"{"visual_tokens": [2, 2]}"#, "visual_tokens"),
+        (#"{"visual_tokens": [1, 1000]}"#, "1000"), (#"{"visual_tokens": 1000}"#, "1000"),
         (#"{"data": [{"set": "scenes", "split": "train"}]}"#, "count"),
         (#"{"data": [{"set": "nowhere.jsonl"}]}"#, "nowhere.jsonl"),
         (#"{"data": [{"set": "nowhere.jsonl", "kinds": ["count"]}]}"#, "data.kinds"),
@@ -223,7 +224,7 @@ struct TrainingRunTests {
         let path = directory.appending(path: "variant.json")
         try Data(#"{"base": "base.json", "visual_tokens": 2}"#.utf8).write(to: path)
         let progress = try run(path.path, to: "run")
-        #expect(progress.map(\.visualTokens) == [2])
+        #expect(progress.map(\.visualTokens) == [[2]])
         // What was carried out is in the run's directory as a whole.
         let whole = try run(directory.appending(path: "run/recipe.json").path, to: "again")
         #expect(whole.map(\.loss) == progress.map(\.loss))
@@ -233,6 +234,20 @@ struct TrainingRunTests {
             let error = try #require(throws: (any Error).self) { try run(path.path, to: "other") }
             #expect("\(error)".contains(word), "\(error)")
         }
+    }
+
+    @Test("a batch that is learned at several budgets costs the mean of its losses at each")
+    func severalBudgets() throws {
+        func first(_ budgets: Any, _ name: String) throws -> TrainingRun.Progress {
+            try run(recipe(["steps": 1, "visual_tokens": budgets], named: "\(name).json"), to: name)[0]
+        }
+        let (one, four) = (try first(1, "one"), try first(4, "four"))
+        let both = try first([1, 4], "both")
+        #expect(both.visualTokens == [1, 4])
+        #expect(abs(both.loss - (one.loss + four.loss) / 2) < 1e-6 && one.loss != four.loss)
+        #expect(both.tokens == one.tokens + four.tokens)
+        // The gradient of the mean is no longer than the mean of the lengths.
+        #expect(both.gradientNorm <= (one.gradientNorm + four.gradientNorm) / 2 + 1e-6)
     }
 
     @Test("a directory that exists is not begun in, and another recipe is not resumed with")

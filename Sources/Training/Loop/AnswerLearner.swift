@@ -38,7 +38,7 @@ final class AnswerLearner: Learner {
                 file: "the recipe", key: "lora.targets", expected: "the name of a linear map's weight",
                 got: lora.targets.joined(separator: ", "))
         }
-        if let budget = recipe.visualTokens, case .fixed(let number) = budget { _ = try model.budget(number) }
+        for number in recipe.visualTokens?.named ?? [] { _ = try model.budget(number) }
         var trainer = Trainer(model)
         trainer.isCheckpointing = recipe.gradientCheckpointing ?? false
         self.trainer = trainer
@@ -63,15 +63,18 @@ final class AnswerLearner: Learner {
 
     func origin(of place: ExampleStream.Place) -> String { "\(sources[place.source].dataset.name) \(place.index)" }
 
-    func learn(_ places: [ExampleStream.Place], visualTokens: Int?, weight: Double) throws -> Trainer.Outcome {
+    func learn(_ places: [ExampleStream.Place], visualTokens: [Int]?, weight: Double) throws -> Trainer.Outcome {
         var whole = Trainer.Outcome(loss: 0, supervisedTokens: 0, tokens: 0)
         let items = try items(places)
+        let budgets = visualTokens.map { $0.map(Optional.init) } ?? [nil]
         for group in Self.groups(items) {
-            let share = Double(group.count) / Double(items.count)
-            let outcome = try trainer.learn(group, visualTokens: visualTokens, weight: weight * share)
-            whole.loss += outcome.loss * share
-            whole.tokens += outcome.tokens
-            whole.supervisedTokens += outcome.supervisedTokens
+            let share = Double(group.count) / Double(items.count * budgets.count)
+            for budget in budgets {
+                let outcome = try trainer.learn(group, visualTokens: budget, weight: weight * share)
+                whole.loss += outcome.loss * share
+                whole.tokens += outcome.tokens
+                whole.supervisedTokens += outcome.supervisedTokens
+            }
         }
         return whole
     }

@@ -12,8 +12,9 @@ protocol Learner: AnyObject {
     var datasets: [any TrainingDataset] { get }
     /// The largest number of visual tokens; nil if the number is not free.
     var maximumVisualTokens: Int? { get }
-    /// The mean loss of a batch; its gradients, times `weight`, are added to those of the parameters.
-    func learn(_ places: [ExampleStream.Place], visualTokens: Int?, weight: Double) throws -> Trainer.Outcome
+    /// The mean loss of a batch at each of some numbers of visual tokens, or once where the number is not free; its
+    /// gradients, times `weight`, are added to those of the parameters.
+    func learn(_ places: [ExampleStream.Place], visualTokens: [Int]?, weight: Double) throws -> Trainer.Outcome
     /// Where an example comes from, for errors.
     func origin(of place: ExampleStream.Place) -> String
     /// Shares of right answers on the validation data, by data set and kind.

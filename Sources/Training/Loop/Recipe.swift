@@ -26,8 +26,9 @@ public struct Recipe: Sendable, Equatable, Codable {
     public var trainable: [String]
     /// Maps of low rank that are trained beside frozen ones.
     public var lora: LoRASettings?
-    /// How the number of visual tokens of a step is drawn: `first_stage` (always M), `second_stage` (even numbers up to
-    /// M, as likely as each other), `uniform`, `powers_of_two`, or a number.
+    /// How the number of visual tokens of a batch is drawn: `first_stage` (always M), `second_stage` (even numbers up to
+    /// M, as likely as each other), `uniform`, `powers_of_two`, or a number. A list of numbers draws nothing: every batch
+    /// is learned at each of them, and their losses count alike, as in Matryoshka representations (arXiv 2205.13147).
     public var visualTokens: BudgetSampling?
     /// Optimiser steps.
     public var steps: Int
@@ -110,47 +111,69 @@ public struct Recipe: Sendable, Equatable, Codable {
         public var clipNorm: Double?
     }
 
-    /// The distribution that a step's number of visual tokens is drawn from.
+    /// The distribution that a batch's numbers of visual tokens are drawn from.
     public enum BudgetSampling: Sendable, Equatable, Codable {
         case firstStage, secondStage, uniform, powersOfTwo
         case fixed(Int)
+        case each([Int])
 
         private static let names: [(String, BudgetSampling)] = [
             ("first_stage", .firstStage), ("second_stage", .secondStage), ("uniform", .uniform),
             ("powers_of_two", .powersOfTwo),
         ]
 
-        /// Reads a word or a number.
+        /// Reads a word, a number or a list of numbers.
         public init(from decoder: any Decoder) throws {
             let container = try decoder.singleValueContainer()
             if let number = try? container.decode(Int.self), number > 0 {
                 self = .fixed(number)
                 return
             }
+            if let numbers = try? container.decode([Int].self), Set(numbers).count == numbers.count,
+                numbers.min() ?? 0 > 0
+            {
+                self = .each(numbers)
+                return
+            }
             let word = try? container.decode(String.self)
             guard let known = Self.names.first(where: { $0.0 == word })?.1 else {
                 throw DecodingError.dataCorruptedError(
                     in: container,
-                    debugDescription: "a number above 0, or one of \(Self.names.map(\.0).joined(separator: ", "))")
+                    debugDescription:
+                        "a number above 0, a list of different ones, or one of \(Self.names.map(\.0).joined(separator: ", "))"
+                )
             }
             self = known
         }
 
-        /// Writes the word or the number.
+        /// Writes the word, the number or the list.
         public func encode(to encoder: any Encoder) throws {
             var container = encoder.singleValueContainer()
-            if case .fixed(let number) = self { return try container.encode(number) }
-            try container.encode(Self.names.first { $0.1 == self }?.0 ?? "")
+            switch self {
+            case .fixed(let number): try container.encode(number)
+            case .each(let numbers): try container.encode(numbers)
+            default: try container.encode(Self.names.first { $0.1 == self }?.0 ?? "")
+            }
         }
 
-        /// A number of 1...`maximum`.
-        func draw(maximum: Int, _ random: inout SplitMix64) -> Int {
+        /// The numbers of 1...`maximum` that a batch is learned at.
+        func draw(maximum: Int, _ random: inout SplitMix64) -> [Int] {
             switch self {
-            case .firstStage: maximum
-            case .secondStage: maximum < 2 ? 1 : 2 * random.value(in: 1...maximum / 2)
-            case .uniform: random.value(in: 1...maximum)
-            case .powersOfTwo: 1 << random.below(maximum.bitWidth - maximum.leadingZeroBitCount)
-            case .fixed(let number): number
+            case .firstStage: [maximum]
+            case .secondStage: [maximum < 2 ? 1 : 2 * random.value(in: 1...maximum / 2)]
+            case .uniform: [random.value(in: 1...maximum)]
+            case .powersOfTwo: [1 << random.below(maximum.bitWidth - maximum.leadingZeroBitCount)]
+            case .fixed(let number): [number]
+            case .each(let numbers): numbers
+            }
+        }
+
+        /// The numbers that the recipe names itself, which a model has to be able to honour.
+        var named: [Int] {
+            switch self {
+            case .fixed(let number): [number]
+            case .each(let numbers): numbers
+            default: []
             }
         }
     }

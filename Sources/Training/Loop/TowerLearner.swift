@@ -64,7 +64,7 @@ final class TowerLearner: Learner {
 
     func origin(of place: ExampleStream.Place) -> String { "\(sources[place.source].name) \(place.index)" }
 
-    func learn(_ places: [ExampleStream.Place], visualTokens: Int?, weight: Double) throws -> Trainer.Outcome {
+    func learn(_ places: [ExampleStream.Place], visualTokens: [Int]?, weight: Double) throws -> Trainer.Outcome {
         let batch = try batch(places.map { (sources[$0.source], $0.index) })
         var loss: Tensor?
         var (sum, labelled) = (0.0, 0)

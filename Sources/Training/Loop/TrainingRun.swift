@@ -37,8 +37,8 @@ public final class TrainingRun {
         public var rate: Double
         /// Norm of the gradients before clipping.
         public var gradientNorm: Double
-        /// Tokens of each image; nil for a model whose number is fixed.
-        public var visualTokens: Int?
+        /// Tokens of each image, for each time that it was learned; nil for a model whose number is fixed.
+        public var visualTokens: [Int]?
         /// Tokens that were processed.
         public var tokens: Int
         /// Tokens that were learned.
