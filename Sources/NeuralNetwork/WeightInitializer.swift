@@ -23,7 +23,15 @@ public struct WeightInitializer {
 
     /// Values spread evenly over -bound...bound.
     public mutating func uniform(_ shape: [Int], bound: Float) -> Tensor {
-        fill(shape) { Float(2 * $0.uniform() - 1) * bound }
+        Tensor(shape: shape) { values in
+            // Each takes one step of the generator, so that every worker can begin where its rows do.
+            let (start, elements) = (self, values.baseAddress)
+            ComputeContext.current.forEachRows(values.count, columns: 1) { range in
+                var generator = start.skipping(range.lowerBound)
+                for index in range { elements?[index] = Float(2 * generator.uniform() - 1) * bound }
+            }
+            self = skipping(values.count)
+        }
     }
 
     /// Glorot's uniform distribution for a matrix `[out, in]`: variance 2 / (in + out).
@@ -58,9 +66,16 @@ public struct WeightInitializer {
     /// A number in 0..<1 with 53 random bits.
     private mutating func uniform() -> Double { Double(next() >> 11) * 0x1p-53 }
 
+    /// The generator after `count` more numbers: each step adds the same to its state.
+    private func skipping(_ count: Int) -> WeightInitializer {
+        WeightInitializer(seed: state &+ UInt64(count) &* Self.increment)
+    }
+
+    private static let increment: UInt64 = 0x9E37_79B9_7F4A_7C15
+
     /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
     private mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
+        state &+= Self.increment
         var z = state
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
