@@ -95,7 +95,25 @@ struct ExplanationTests {
         let drawn = ExplanationPicture(explained).image
         // Three tokens in one line, and the layers of the mixture of depths in others.
         let layerLines = (explained.layers.count + 3) / 4
-        #expect(drawn.width == 708 && drawn.height == 12 + 348 + 174 * (1 + layerLines))
+        let captions = drawn.height - (12 + 348 + 174 * (1 + layerLines))
+        #expect(drawn.width == 708 && captions >= 3 * 16 && captions % 16 == 0)
+        // The first caption begins below the large pictures.
+        let line = (12 + 348)..<(12 + 348 + 10)
+        let black = line.map { y in (0..<708).filter { drawn.pixels[(y * 708 + $0) * 3] == 0 } }.joined()
+        #expect(black.count > 500 && black.allSatisfy { (12..<696).contains($0) })
+    }
+
+    @Test("captions are broken between words, and every letter has a shape of its own")
+    func captions() {
+        #expect(PixelText.lines("aa bb cc", width: 40) == ["aa bb", "cc"])
+        #expect(PixelText.lines("toolongforaline b", width: 20) == ["toolongforaline", "b"])
+        #expect(PixelText.lines("", width: 20) == [])
+        let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;'-()/?!%\u{2603}".map { letter in
+            PixelText.pixels(String(letter)).map { [$0.x, $0.y] }
+        }
+        #expect(Set(letters).count == letters.count)
+        #expect(letters.joined().allSatisfy { (0..<10).contains($0[0]) && (0..<10).contains($0[1]) })
+        #expect(PixelText.pixels("a").count == PixelText.pixels("A").count && PixelText.pixels(" ").isEmpty)
     }
 
     @Test("a page says what was asked and answered, and a question that looks like HTML stays text")
