@@ -12,7 +12,10 @@ public enum GGUFWriter {
     /// - Throws: `CheckpointError.unwritable` with the system's reason, or for a tensor or a value that no reader takes:
     ///   more than four dimensions, a type GGUF does not have, a name of more than 63 bytes, an alignment that is not a
     ///   power of two of 8 or more as `uint32`.
-    public static func write(_ tensors: [String: Tensor], metadata: [String: GGUFValue], to path: String) throws {
+    public static func write(
+        _ tensors: [String: Tensor], metadata: [String: GGUFValue], to path: String,
+        progress: WeightsProgress.Observer = { _ in }
+    ) throws {
         func refusal(_ reason: String) -> CheckpointError { .unwritable(path: path, reason: reason) }
 
         var alignment = GGUFFile.defaultAlignment
@@ -60,10 +63,14 @@ public enum GGUFWriter {
         let start = header.bytes
         try file.write { handle in
             try handle.write(contentsOf: Data(start))
+            let total = placed.reduce(0) { $0 + $1.value.byteCount }
+            var done = 0
             for (_, tensor) in placed {
                 try tensor.write(to: handle)
                 let padding = tensor.byteCount.roundedUp(to: alignment).partialValue - tensor.byteCount
                 try handle.write(contentsOf: Data(count: padding))
+                done += tensor.byteCount
+                progress(WeightsProgress(.writing, done: done, total: total))
             }
         }
     }

@@ -11,7 +11,10 @@ public enum SafetensorsWriter {
     /// before or the whole new file.
     /// - Throws: `CheckpointError.unwritable` with the system's reason, or for a tensor called `__metadata__` or one of
     ///   block-quantised elements, which the format does not know.
-    public static func write(_ tensors: [String: Tensor], metadata: [String: String] = [:], to path: String) throws {
+    public static func write(
+        _ tensors: [String: Tensor], metadata: [String: String] = [:], to path: String,
+        progress: WeightsProgress.Observer = { _ in }
+    ) throws {
         guard tensors[SafetensorsFile.metadataKey] == nil else {
             throw CheckpointError.unwritable(
                 path: path, reason: "no tensor may be called \(SafetensorsFile.metadataKey)")
@@ -28,7 +31,13 @@ public enum SafetensorsWriter {
         let file = try AtomicFile(path: path)
         try file.write { handle in
             try handle.write(contentsOf: header)
-            for (_, tensor) in placed { try tensor.write(to: handle) }
+            let total = placed.reduce(0) { $0 + $1.value.byteCount }
+            var done = 0
+            for (_, tensor) in placed {
+                try tensor.write(to: handle)
+                done += tensor.byteCount
+                progress(WeightsProgress(.writing, done: done, total: total))
+            }
         }
     }
 

@@ -16,6 +16,8 @@ public final class WeightReader {
         var initializer: WeightInitializer?
         var drawnType = ElementType.float32
         var drawn: [String: Tensor] = [:]
+        var observer: (_ byteCount: Int) -> Void = { _ in }
+        var drawnBytes = 0
     }
 
     private let tensors: [String: Tensor]
@@ -40,11 +42,14 @@ public final class WeightReader {
     /// - Parameters:
     ///   - type: what matrices are kept in.
     ///   - known: tensors that are taken as they are.
+    ///   - observer: is told how many bytes were drawn.
     public convenience init(
-        drawing initializer: WeightInitializer, as type: ElementType = .float32, known: [String: Tensor] = [:]
+        drawing initializer: WeightInitializer, as type: ElementType = .float32, known: [String: Tensor] = [:],
+        observer: @escaping (_ byteCount: Int) -> Void = { _ in }
     ) {
         let findings = Findings()
         findings.drawnType = type
+        findings.observer = observer
         findings.initializer = initializer
         self.init(known, prefix: "", training: { _ in false }, findings: findings, adaptation: nil)
     }
@@ -100,6 +105,8 @@ public final class WeightReader {
             if var drawn = findings.initializer?.weight(named: full, shape) {
                 if shape.count == 2, let kept = try? drawn.converted(to: findings.drawnType) { drawn = kept }
                 findings.drawn[full] = drawn
+                findings.drawnBytes += drawn.byteCount
+                findings.observer(findings.drawnBytes)
                 return drawn
             }
             findings.missing.append(full)

@@ -8,13 +8,15 @@ import Tokenization
 ///
 /// What is written follows from the names: `X.gguf` gets the decoder with its tokenizer, `X.safetensors` the tensors
 /// alone, and a directory everything that Hugging Face's libraries expect of a model.
-public struct CheckpointConversion: Sendable {
+public struct CheckpointConversion {
     /// What was read.
     public let source: CheckpointDirectory
     /// Tensors of the source that the target has no place for, by name.
     public private(set) var leftOut: [String] = []
     /// Names of the files that were written.
     public private(set) var files: [String] = []
+
+    private let progress: WeightsProgress.Observer
 
     /// Element types that can be written.
     public static let types: [ElementType] = [.float32, .float16, .q8_0, .q4_0]
@@ -25,11 +27,14 @@ public struct CheckpointConversion: Sendable {
     ///   - type: of the matrices; nil keeps the source's, and turns blocks into float32 where the format has none.
     ///   - overrides: values that replace those of config.json in a directory. Keys of a mixture of depths make one of a
     ///     dense decoder, see `MixtureOfDepthsConversion`.
+    ///   - progress: is told how far it has come.
     /// - Throws: `CheckpointError`, `QuantizationError`, `LLaVAError` or `TokenizationError` if the source cannot be read,
     ///   has no place in the target's format, or if a file cannot be written.
     public init(
-        _ path: String, to target: String, as type: ElementType?, overrides: [(key: String, value: String)] = []
+        _ path: String, to target: String, as type: ElementType?, overrides: [(key: String, value: String)] = [],
+        progress: @escaping WeightsProgress.Observer = { _ in }
     ) throws {
+        self.progress = progress
         guard !FileManager.default.fileExists(atPath: target) else {
             throw CheckpointError.unwritable(path: target, reason: "it exists already; name another")
         }
@@ -78,7 +83,8 @@ extension CheckpointConversion {
         }
         let matrices = tensors.values.filter { $0.rank == 2 }
         let kept = matrices.first.map(\.elementType).flatMap { Self.types.contains($0) ? $0 : nil }
-        try GGUFCheckpoint.write(config, tensors, as: type ?? kept ?? .float16, metadata: metadata, to: target)
+        try GGUFCheckpoint.write(
+            config, tensors, as: type ?? kept ?? .float16, metadata: metadata, to: target, progress: progress)
         files = [URL(filePath: target).lastPathComponent]
     }
 
@@ -123,12 +129,12 @@ extension CheckpointConversion {
             throw CheckpointError.unwritable(
                 path: target, reason: "safetensors cannot hold \(type.rawValue); write a .gguf file, or F32 or F16")
         }
-        let converted = try tensors.mapValues { tensor in
-            guard tensor.elementType.isFloatingPoint else { return tensor }
-            let wanted = type ?? (tensor.elementType.isBlockQuantized ? .float32 : tensor.elementType)
-            return wanted == tensor.elementType ? tensor : try tensor.converted(to: wanted)
-        }
-        try SafetensorsWriter.write(converted, metadata: ["format": "pt"], to: target)
+        let converted = try tensors.converted(
+            to: { _, tensor in
+                guard tensor.elementType.isFloatingPoint else { return tensor.elementType }
+                return type ?? (tensor.elementType.isBlockQuantized ? .float32 : tensor.elementType)
+            }, progress: progress)
+        try SafetensorsWriter.write(converted, metadata: ["format": "pt"], to: target, progress: progress)
         files.append(URL(filePath: target).lastPathComponent)
     }
 

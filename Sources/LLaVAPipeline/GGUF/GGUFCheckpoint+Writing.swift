@@ -16,7 +16,7 @@ extension GGUFCheckpoint {
     ///   says, or if the file cannot be written; `QuantizationError` for a tensor that cannot be stored in `type`.
     public static func write(
         _ config: LlamaConfig, _ tensors: [String: Tensor], as type: ElementType, metadata: [String: GGUFValue] = [:],
-        to path: String
+        to path: String, progress: WeightsProgress.Observer = { _ in }
     ) throws {
         var names = huggingFaceNames(layers: config.numHiddenLayers)
         if config.tieWordEmbeddings { names["output.weight"] = nil }
@@ -32,14 +32,15 @@ extension GGUFCheckpoint {
                 throw CheckpointError.unwritable(
                     path: path, reason: "\(other) has shape \(tensor.shape), the configuration wants \(shape)")
             }
-            let ordered = try RotaryRowOrder(of: name, config)?.interleaved(tensor, named: other, file: path) ?? tensor
-            written[name] = try ordered.converted(to: tensor.rank == 2 ? type : .float32)
+            written[name] =
+                try RotaryRowOrder(of: name, config)?.interleaved(tensor, named: other, file: path) ?? tensor
         }
         if let name = remaining.keys.min() {
             throw CheckpointError.unwritable(path: path, reason: "\(name) has no place in a plain LLaMA")
         }
+        written = try written.converted(to: { $1.rank == 2 ? type : .float32 }, progress: progress)
         let values = config.ggufMetadata(fileType: type).merging(metadata) { $1 }
-        try GGUFWriter.write(written, metadata: values, to: path)
+        try GGUFWriter.write(written, metadata: values, to: path, progress: progress)
     }
 }
 

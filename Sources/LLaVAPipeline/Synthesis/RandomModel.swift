@@ -1,7 +1,7 @@
 import Foundation
 import LanguageDecoder
 import MQT
-import ModelFiles
+public import ModelFiles
 import NeuralNetwork
 import PMoD
 public import Tensors
@@ -28,10 +28,12 @@ public enum RandomModel {
     ///   - source: directory of the configuration.
     ///   - target: directory to make; must not exist.
     ///   - type: what the matrices of towers and decoders are written in, float32 or float16.
+    ///   - progress: is told how far it has come.
     /// - Throws: `CheckpointError` for what cannot be read or written, or the error of a configuration.
     @discardableResult
     public static func write(
-        configuration source: String, to target: String, seed: UInt64, as type: ElementType = .float32
+        configuration source: String, to target: String, seed: UInt64, as type: ElementType = .float32,
+        progress: @escaping WeightsProgress.Observer = { _ in }
     ) throws -> Summary {
         let manager = FileManager.default
         guard !manager.fileExists(atPath: target) else {
@@ -48,10 +50,10 @@ public enum RandomModel {
             for (index, part) in ["", "vision_tower/"].enumerated() {
                 let config = draft.appending(path: part + "config.json").path
                 guard index == 0 || manager.fileExists(atPath: config) else { continue }
-                let weights = try drawn(config, WeightInitializer(seed: seed &+ UInt64(index)), type)
+                let weights = try drawn(config, WeightInitializer(seed: seed &+ UInt64(index)), type, progress)
                 let file = part + "model.safetensors"
                 try SafetensorsWriter.write(
-                    weights, metadata: ["format": "pt"], to: draft.appending(path: file).path)
+                    weights, metadata: ["format": "pt"], to: draft.appending(path: file).path, progress: progress)
                 summary.weights[file] = weights.values.reduce(0) { $0 + $1.count }
             }
             try manager.moveItem(at: draft, to: to)
@@ -68,28 +70,36 @@ public enum RandomModel {
 
     /// The weights that a configuration describes.
     private static func drawn(
-        _ path: String, _ initializer: WeightInitializer, _ type: ElementType
+        _ path: String, _ initializer: WeightInitializer, _ type: ElementType,
+        _ progress: @escaping WeightsProgress.Observer
     ) throws -> [String: Tensor] {
         switch try JSONFile.decode(Kind.self, from: path).modelType {
         case HybridVisionConfig.modelType:
-            let reader = WeightReader(drawing: initializer, as: type)
+            let reader = WeightReader(drawing: initializer, as: type) {
+                progress(WeightsProgress(.drawing, done: $0, total: nil))
+            }
             _ = VisionTransformer(hybrid: try JSONFile.decode(HybridVisionConfig.self, from: path), reader)
             return reader.drawn
         case "clip_vision_model":
-            let reader = WeightReader(drawing: initializer, as: type)
+            let reader = WeightReader(drawing: initializer, as: type) {
+                progress(WeightsProgress(.drawing, done: $0, total: nil))
+            }
             let config = try JSONFile.decode(CLIPVisionConfig.self, from: path).transformer
             _ = VisionTransformer(clip: config, reader.scoped("vision_model"))
             return reader.drawn
         case "dinov2":
-            let reader = WeightReader(drawing: initializer, as: type)
+            let reader = WeightReader(drawing: initializer, as: type) {
+                progress(WeightsProgress(.drawing, done: $0, total: nil))
+            }
             _ = VisionTransformer(dinov2: try JSONFile.decode(Dinov2Config.self, from: path), reader)
             return reader.drawn
-        default: return try drawnDecoder(path, initializer, type)
+        default: return try drawnDecoder(path, initializer, type, progress)
         }
     }
 
     private static func drawnDecoder(
-        _ path: String, _ initializer: WeightInitializer, _ type: ElementType
+        _ path: String, _ initializer: WeightInitializer, _ type: ElementType,
+        _ progress: @escaping WeightsProgress.Observer
     ) throws -> [String: Tensor] {
         var initializer = initializer
         let config = try JSONFile.decode(LLaVAConfig.self, from: path)
@@ -103,7 +113,9 @@ public enum RandomModel {
             }
             connector = try drawnConnector(config, featureSize: featureSize, &initializer)
         }
-        let reader = WeightReader(drawing: initializer, as: type)
+        let reader = WeightReader(drawing: initializer, as: type) {
+            progress(WeightsProgress(.drawing, done: $0, total: nil))
+        }
         _ =
             if let pmod = config.pmod {
                 LlamaModel(config.llama, pmod: pmod, reader)

@@ -119,7 +119,8 @@ struct BatchAsk {
         let folder = ImageFolder(
             path: options.images ?? URL(filePath: file).deletingLastPathComponent().path,
             allowsOutside: options.allowOutside)
-        for (number, question) in lines.dropFirst(output.done) {
+        var progress = CountedProgress(of: "questions")
+        for (index, (number, question)) in lines.enumerated().dropFirst(output.done) {
             if isCancelled() { return nil }
             var answer = Answer(line: number, model: assistant.model.path)
             do {
@@ -150,6 +151,8 @@ struct BatchAsk {
                 if uses[image] == 0 { features[image] = nil }
             }
             try output.write(answer)
+            // Answers in the same terminal show it themselves.
+            if output.isElsewhere { progress.show(index + 1, of: lines.count, resumed: output.done) }
         }
         return failures
     }
@@ -194,6 +197,9 @@ struct BatchAsk {
         let done: Int
         /// How many of them have an error.
         let failures: Int
+
+        /// Whether nobody sees the answers come.
+        var isElsewhere: Bool { isatty(handle.fileDescriptor) == 0 }
 
         /// Standard output for nil, or the end of a file whose complete lines belong to the first of `numbers`.
         init(_ path: String?, _ numbers: [Int], of model: String) throws {

@@ -48,8 +48,10 @@ struct ConvertCommand: ParsableCommand {
     }
 
     func run() throws {
+        var bar = WeightsProgressBar()
         let conversion = try CheckpointConversion(
-            source, to: target, as: elementType, overrides: ConfigOverride.parse(overrides))
+            source, to: target, as: elementType, overrides: ConfigOverride.parse(overrides)
+        ) { bar.show($0) }
         Terminal.note("wrote \(target): \(conversion.files.joined(separator: ", "))")
         if let first = conversion.leftOut.first {
             Terminal.note("left out \(conversion.leftOut.count) tensors that have no place there, such as \(first)")

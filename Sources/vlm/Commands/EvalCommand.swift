@@ -68,8 +68,11 @@ struct EvalCommand: ParsableCommand {
                 + "\(model.adapter ?? "-"), set \(model.overrides)", log: log)
         let interrupt = Interrupt()
         interrupt.arm()
-        var line = SweepProgress()
-        guard let records = try sweep.run(isCancelled: { interrupt.isRaised }, report: { line.show($0) }) else {
+        var line = CountedProgress(of: "pictures")
+        guard
+            let records = try sweep.run(
+                isCancelled: { interrupt.isRaised }, report: { line.show($0.done, of: $0.total, resumed: $0.resumed) })
+        else {
             Terminal.note("\nstopped; the same command goes on from \(log)")
             throw ExitCode(ExitStatus.interrupted.rawValue)
         }

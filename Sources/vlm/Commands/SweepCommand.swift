@@ -94,8 +94,11 @@ struct SweepCommand: ParsableCommand {
             options: template.template.map { "--template \($0)" } ?? "", log: log)
         let interrupt = Interrupt()
         interrupt.arm()
-        var line = SweepProgress()
-        guard let records = try sweep.run(isCancelled: { interrupt.isRaised }, report: { line.show($0) }) else {
+        var line = CountedProgress(of: "pictures")
+        guard
+            let records = try sweep.run(
+                isCancelled: { interrupt.isRaised }, report: { line.show($0.done, of: $0.total, resumed: $0.resumed) })
+        else {
             Terminal.note("\nstopped; the same command goes on from \(log)")
             throw ExitCode(ExitStatus.interrupted.rawValue)
         }

@@ -40,8 +40,10 @@ struct SynthCommand: ParsableCommand {
     }
 
     func run() throws {
+        var bar = WeightsProgressBar()
         let summary = try RandomModel.write(
-            configuration: configuration, to: out, seed: seed, as: type == "f16" ? .float16 : .float32)
+            configuration: configuration, to: out, seed: seed, as: type == "f16" ? .float16 : .float32
+        ) { bar.show($0) }
         if json { return try Terminal.json(summary) }
         for (file, count) in summary.weights.sorted(by: { $0.key < $1.key }) {
             print("\(out)/\(file): \(count) weights")

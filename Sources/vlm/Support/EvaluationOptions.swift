@@ -121,21 +121,3 @@ struct EvaluationDataOptions: ParsableArguments {
         isBuiltIn ? nil : URL(filePath: data).deletingLastPathComponent().path
     }
 }
-
-/// How far a sweep has come.
-struct SweepProgress {
-    private let clock = ContinuousClock()
-    private let start = ContinuousClock().now
-    private var bar = ProgressBar()
-
-    /// Shows how much is done: every time for a person, now and then in a log.
-    mutating func show(_ progress: Sweep.Progress) {
-        let fresh = progress.done - progress.resumed
-        let left = (clock.now - start) / Double(max(1, fresh)) * Double(progress.total - progress.done)
-        bar.show(
-            Double(progress.done) / Double(max(1, progress.total)),
-            "\(progress.done) of \(progress.total) pictures, "
-                + "\(left.formatted(.time(pattern: .hourMinuteSecond))) left",
-            isLast: progress.done == progress.total)
-    }
-}

@@ -40,13 +40,5 @@ enum ExplanationForm {
             Terminal.note("note: the first \(Explanation.maximumTokens) tokens of the answer are explained")
         }
         Terminal.note("wrote \(file)")
-        guard self == .picture else { return }
-        Terminal.note(
-            "patches are as bright as the answer depends on them" + (words.count > 1 ? ", then each of its tokens" : "")
-        )
-        if !explanation.layers.isEmpty {
-            let kept = explanation.layers.map { "\($0.index + 1) keeps \($0.kept)" }.joined(separator: ", ")
-            Terminal.note("below, of \(explanation.visualTokens) visual tokens, layer \(kept)")
-        }
     }
 }
