@@ -176,26 +176,44 @@ void vlm_quantized_pack(vlm_element type, int64_t columns, int64_t depth, const 
 
 // ---- the product -------------------------------------------------------------------------------------------------
 
-void vlm_quantized_columns(const vlm_kernels *k, const vlm_quantized_product *p, int64_t first, int64_t end) {
-    int64_t panel_bytes = vlm_quantized_panel_bytes(p->w_type, p->depth), groups = p->depth / 32;
-    for (int64_t j = first; j < end; j += VLM_PANEL_COLUMNS) {
-        int64_t columns = vlm_min(VLM_PANEL_COLUMNS, end - j);
-        const uint8_t *panel = p->panels + j / VLM_PANEL_COLUMNS * panel_bytes;
-        for (int64_t row = 0, rows; row < p->rows; row += rows) {
-            rows = vlm_next_rows(p->rows - row, k->quantized_rows);
-            float *c = p->c + row * p->ldc + j;
+/// Bytes of rows that are multiplied with one panel after another while they stay in the L2 cache.
+enum { ROW_BLOCK_BYTES = 1 << 19 };
+
+/// Columns [j, j + columns) of rows [first, end).
+static void quantized_panel(
+    const vlm_kernels *k, const vlm_quantized_product *p, const uint8_t *panel, int64_t j, int64_t columns, int64_t first,
+    int64_t end) {
+    int64_t groups = p->depth / 32;
+    for (int64_t row = first, rows; row < end; row += rows) {
+        rows = vlm_next_rows(end - row, k->quantized_rows);
+        float *c = p->c + row * p->ldc + j;
+        const int8_t *q = p->q + row * p->ldq;
+        if (p->w_type == VLM_I8)
+            k->int8_tile(rows, columns, p->depth, q, p->ldq, p->blocks + row, panel, c, p->ldc);
+        else
             k->quantized_tile(
-                p->w_type, rows, columns, p->depth, p->q + row * p->depth, p->blocks + row * groups, panel, c, p->ldc);
-            if (p->parts == 2) {  // the panel is in the cache by now
-                float rest[VLM_MAX_TILE_ROWS * VLM_PANEL_COLUMNS];
-                k->quantized_tile(
-                    p->w_type, rows, columns, p->depth, p->q + (p->rows + row) * p->depth,
-                    p->blocks + (p->rows + row) * groups, panel, rest, VLM_PANEL_COLUMNS);
-                for (int64_t r = 0; r < rows; r++)
-                    for (int64_t i = 0; i < columns; i++) c[r * p->ldc + i] += rest[r * VLM_PANEL_COLUMNS + i];
-            }
-            if (p->bias || p->activation != VLM_IDENTITY)
-                k->finish_tile(rows, columns, c, p->ldc, p->bias ? p->bias + j : NULL, p->activation);
+                p->w_type, rows, columns, p->depth, q, p->ldq, p->blocks + row * groups, panel, c, p->ldc);
+        if (p->parts == 2) {  // the panel is in the cache by now
+            float rest[VLM_MAX_TILE_ROWS * VLM_PANEL_COLUMNS];
+            k->quantized_tile(
+                p->w_type, rows, columns, p->depth, q + p->rows * p->ldq, p->ldq,
+                p->blocks + (p->rows + row) * groups, panel, rest, VLM_PANEL_COLUMNS);
+            for (int64_t r = 0; r < rows; r++)
+                for (int64_t i = 0; i < columns; i++) c[r * p->ldc + i] += rest[r * VLM_PANEL_COLUMNS + i];
         }
+        if (p->bias || p->activation != VLM_IDENTITY)
+            k->finish_tile(rows, columns, c, p->ldc, p->bias ? p->bias + j : NULL, p->activation);
     }
+}
+
+void vlm_quantized_columns(const vlm_kernels *k, const vlm_quantized_product *p, int64_t first, int64_t end) {
+    int64_t panel_bytes =
+        p->w_type == VLM_I8 ? vlm_int8_panel_bytes(p->depth) : vlm_quantized_panel_bytes(p->w_type, p->depth);
+    // Whole tiles, so that blocks split rows where the tiles would.
+    int64_t block = vlm_max(1, ROW_BLOCK_BYTES / (p->depth * k->quantized_rows * p->parts)) * k->quantized_rows;
+    for (int64_t row = 0; row < p->rows; row += block)
+        for (int64_t j = first; j < end; j += VLM_PANEL_COLUMNS)
+            quantized_panel(
+                k, p, p->panels + j / VLM_PANEL_COLUMNS * panel_bytes, j, vlm_min(VLM_PANEL_COLUMNS, end - j), row,
+                vlm_min(p->rows, row + block));
 }

@@ -37,7 +37,7 @@ static int32_t half_dot(vlm_element type, const uint8_t *codes, int64_t j, const
 }
 
 void vlm_quantized_tile_portable(
-    vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+    vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
     const uint8_t *panel, float *c, int64_t ldc) {
     int64_t per_block = vlm_block_elements(type) / 32;
     for (int64_t r = 0; r < rows; r++)
@@ -48,7 +48,7 @@ void vlm_quantized_tile_portable(
                 if (g > 0 && g % per_block == 0) head += vlm_panel_block_bytes(type);
                 const uint8_t *codes = head + vlm_head_bytes(type) + g % per_block * vlm_group_bytes(type);
                 const uint8_t *scales = codes + vlm_codes_bytes(type);
-                const int8_t *a = q + r * depth + 32 * g;
+                const int8_t *a = q + r * ldq + 32 * g;
                 const vlm_row_block *block = blocks + r * (depth / 32) + g;
                 int32_t first = half_dot(type, codes, j, a, 0), last = half_dot(type, codes, j, a, 1);
                 float d = half_at((vlm_has_groups(type) ? head : scales) + 2 * j), m = 0, value;
@@ -84,7 +84,7 @@ void vlm_quantized_tile_portable(
     default: break;                                                                                                  \
     }
 #define VLM_CASE(t, r)                                                                                               \
-    case r: tile(t, r, columns, depth, q, blocks, panel, c, ldc); break;
+    case r: tile(t, r, columns, depth, q, ldq, blocks, panel, c, ldc); break;
 
 /// Few rows wait for memory: how far ahead of the codes it is asked for.
 enum { AHEAD = 4096, STREAMED_ROWS = 2 };
@@ -135,7 +135,7 @@ VLM_INLINE VLM_AVX2 void codes8(vlm_element type, const uint8_t *codes, int half
 }
 
 VLM_INLINE VLM_AVX2 void tile_avx2(
-    vlm_element type, int rows, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+    vlm_element type, int rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
     const uint8_t *panel, float *c, int64_t ldc) {
     const int groups = (int)vlm_block_elements(type) / 32;
     for (int64_t j = 0; j < columns; j += 8) {
@@ -169,7 +169,7 @@ VLM_INLINE VLM_AVX2 void tile_avx2(
                     __m256i b[4];
                     codes8(type, p + 4 * j, half, b);
                     VLM_UNROLL for (int r = 0; r < rows; r++) {
-                        __m256i part = half_dot8(type, b, q + r * depth + 32 * g + 16 * half);
+                        __m256i part = half_dot8(type, b, q + r * ldq + 32 * g + 16 * half);
                         if (type == VLM_Q6_K && half)
                             last[r] = part;
                         else
@@ -193,7 +193,7 @@ VLM_INLINE VLM_AVX2 void tile_avx2(
 }
 
 VLM_AVX2 void vlm_quantized_tile_avx2(
-    vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+    vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
     const uint8_t *panel, float *c, int64_t ldc) {
 #define tile tile_avx2
 #define ROWS(t)                                                                                                      \
@@ -221,7 +221,7 @@ VLM_INLINE VLM_VNNI __m512i times(int power, int32_t integer) {
 }
 
 VLM_INLINE VLM_VNNI void tile_avx512(
-    vlm_element type, int rows, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+    vlm_element type, int rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
     const uint8_t *panel, float *c, int64_t ldc) {
     const int groups = (int)vlm_block_elements(type) / 32, center = vlm_code_center(type);
     __m512 sum[VLM_QUANTIZED_ROWS_AVX512];
@@ -255,7 +255,7 @@ VLM_INLINE VLM_VNNI void tile_avx512(
                     b[t] = _mm512_and_si512(t < 4 ? b[t] : _mm512_srli_epi16(b[t], 4), _mm512_set1_epi8(15));
             }
             VLM_UNROLL for (int r = 0; r < rows; r++) {
-                const int8_t *a = q + r * depth + 32 * g;
+                const int8_t *a = q + r * ldq + 32 * g;
                 const vlm_row_block *block = blocks + r * (depth / 32) + g;
                 // The codes are not centred: -center times the sum of the row's integers is where their sum begins.
                 __m512i dot = _mm512_setzero_si512(), last;
@@ -283,7 +283,7 @@ VLM_INLINE VLM_VNNI void tile_avx512(
 }
 
 VLM_VNNI void vlm_quantized_tile_avx512(
-    vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+    vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
     const uint8_t *panel, float *c, int64_t ldc) {
 #define tile tile_avx512
 #define ROWS(t)                                                                                                      \

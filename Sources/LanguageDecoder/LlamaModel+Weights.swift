@@ -17,7 +17,7 @@ extension LlamaModel {
         norm = RMSNorm(model.scoped("norm"), size: config.hiddenSize, epsilon: config.rmsNormEps)
         lmHead =
             config.tieWordEmbeddings
-            ? Linear(weight: embedTokens.weight)
+            ? Linear(weight: embedTokens.weight, quantizedTo: weights.blocks)
             : Linear(weights.scoped("lm_head"), inputs: config.hiddenSize, outputs: config.vocabSize, hasBias: false)
     }
 

@@ -27,7 +27,9 @@ public struct LlamaModel: Sendable {
         let step = DecoderStep(rotations: rotations, skippable: skippable, trace: trace)
         let caches = cache.layers
         return withoutGradients {
-            hiddenStates(inputsEmbeds, step) { layer, index, h in layer(h, step, cache: caches[index]) }
+            ComputeContext.reusingMemory {
+                hiddenStates(inputsEmbeds, step) { layer, index, h in layer(h, step, cache: caches[index]) }
+            }
         }
     }
 

@@ -12,18 +12,21 @@ public struct Linear: Sendable {
     private let packed: PackedWeight?
 
     /// A map with the given weight `[out, in]` and bias `[out]`.
-    public init(weight: Tensor, bias: Tensor? = nil, adapter: LowRankAdapter? = nil) {
+    /// - Parameter blocks: what native products round a weight to that is not stored in blocks; nil for none.
+    public init(
+        weight: Tensor, bias: Tensor? = nil, adapter: LowRankAdapter? = nil, quantizedTo blocks: ElementType? = nil
+    ) {
         self.weight = weight
         self.bias = bias
         self.adapter = adapter
-        packed = PackedWeight(weight)
+        packed = PackedWeight(weight, as: blocks)
     }
 
     /// Reads `weight`, `bias` if `hasBias`, and an adapter if there is one, under the reader's prefix.
     public init(_ weights: WeightReader, inputs: Int, outputs: Int, hasBias: Bool) {
         self.init(
             weight: weights.matrix("weight", [outputs, inputs]), bias: hasBias ? weights.vector("bias", outputs) : nil,
-            adapter: weights.lowRankAdapter(inputs: inputs, outputs: outputs))
+            adapter: weights.lowRankAdapter(inputs: inputs, outputs: outputs), quantizedTo: weights.blocks)
     }
 
     /// activation(x wᵀ + b), `[..., in]` -> `[..., out]`.

@@ -26,6 +26,8 @@ public final class WeightReader {
     private let findings: Findings
     /// Which maps have adapters; nil for none.
     let adaptation: LowRankAdaptation?
+    /// What native products round the weights of maps to; nil for the type they are stored in.
+    public let blocks: ElementType?
 
     /// A reader of the given tensors.
     /// - Parameter isTrained: the full names of the weights that become parameters: float32 copies that gradients are
@@ -56,9 +58,10 @@ public final class WeightReader {
 
     private init(
         _ tensors: [String: Tensor], prefix: String, training isTrained: @escaping (String) -> Bool, findings: Findings,
-        adaptation: LowRankAdaptation?
+        adaptation: LowRankAdaptation?, blocks: ElementType? = nil
     ) {
         self.adaptation = adaptation
+        self.blocks = blocks
         self.tensors = tensors
         self.prefix = prefix
         self.isTrained = isTrained
@@ -77,7 +80,14 @@ public final class WeightReader {
     /// A reader of the tensors whose names go on after `name` and a dot.
     public func scoped(_ name: String) -> WeightReader {
         WeightReader(
-            tensors, prefix: prefix + name + ".", training: isTrained, findings: findings, adaptation: adaptation)
+            tensors, prefix: prefix + name + ".", training: isTrained, findings: findings, adaptation: adaptation,
+            blocks: blocks)
+    }
+
+    /// A reader of the same tensors whose maps round their weights to blocks of `type` for native products, or to none.
+    public func quantizing(to type: ElementType?) -> WeightReader {
+        WeightReader(
+            tensors, prefix: prefix, training: isTrained, findings: findings, adaptation: adaptation, blocks: type)
     }
 
     /// Whether a tensor of this name exists.

@@ -13,8 +13,9 @@ extension LlamaModel {
             return MixtureOfDepthsLayer(
                 decoderLayer: LlamaDecoderLayer(config, weights.scoped("decoder_layer")),
                 router: TokenRouter(
+                    // Which tokens are kept is decided exactly.
                     router: Linear(
-                        weights.scoped("router.router"), inputs: config.hiddenSize, outputs: 1,
+                        weights.quantizing(to: nil).scoped("router.router"), inputs: config.hiddenSize, outputs: 1,
                         hasBias: pmod.modBiasEnabled),
                     weightNorm: pmod.modWeightNorm, retentionRatio: ratio,
                     minimumTokens: pmod.modMinimumTokens),

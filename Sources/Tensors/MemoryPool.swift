@@ -7,20 +7,32 @@ import Synchronization
 public final class MemoryPool: Sendable {
     /// Smaller blocks are left to the allocator.
     static let smallestBlock = 1 << 16
-    /// Addresses of free blocks by their size.
-    private let free = Mutex<[Int: [UInt]]>([:])
+    private struct Blocks {
+        /// Addresses of free blocks by their size.
+        var free: [Int: [UInt]] = [:]
+        /// Whether blocks that come back are kept.
+        var isOpen = true
+    }
+
+    private let blocks = Mutex(Blocks())
 
     /// An empty pool.
     public init() {}
 
-    deinit {
-        free.withLock { blocks in
-            for address in blocks.values.joined() { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
+    deinit { close() }
+
+    /// Gives the free blocks back to the system, and from now on those of tensors that still live as soon as they end.
+    func close() {
+        let free = blocks.withLock { blocks in
+            blocks.isOpen = false
+            defer { blocks.free = [:] }
+            return blocks.free
         }
+        for address in free.values.joined() { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
     }
 
     /// Bytes that wait to be taken again.
-    public var freeBytes: Int { free.withLock { $0.reduce(0) { $0 + $1.key * $1.value.count } } }
+    public var freeBytes: Int { blocks.withLock { $0.free.reduce(0) { $0 + $1.key * $1.value.count } } }
 
     /// The size of the block that `byteCount` bytes are given: eight sizes to each power of two.
     static func blockSize(for byteCount: Int) -> Int {
@@ -29,10 +41,16 @@ public final class MemoryPool: Sendable {
     }
 
     func take(_ size: Int) -> UnsafeMutableRawPointer {
-        let address = free.withLock { $0[size]?.popLast() }
+        let address = blocks.withLock { $0.free[size]?.popLast() }
         return address.flatMap { UnsafeMutableRawPointer(bitPattern: $0) }
             ?? UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
     }
 
-    func give(_ address: UInt, size: Int) { free.withLock { $0[size, default: []].append(address) } }
+    func give(_ address: UInt, size: Int) {
+        let isKept = blocks.withLock { blocks in
+            if blocks.isOpen { blocks.free[size, default: []].append(address) }
+            return blocks.isOpen
+        }
+        if !isKept { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
+    }
 }

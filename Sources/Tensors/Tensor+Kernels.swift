@@ -20,11 +20,24 @@ extension Tensor {
     }
 
     /// The element type as kernels that read blocks too name it.
+    package var kernelStorage: vlm_element { elementType.kernelStorage }
+    /// A new float32 tensor with undefined elements and the pointer to write them through before anyone else sees it.
+    package static func uninitialized(shape: [Int]) -> (Tensor, UnsafeMutablePointer<Float>) {
+        let count = shape.reduce(1, *)
+        let storage = TensorStorage(byteCount: count * 4)
+        let elements = storage.base.bindMemory(to: Float.self, capacity: max(count, 1))
+        return (Tensor(shape: shape, elementType: .float32, storage: storage, byteOffset: 0), elements)
+    }
+}
+
+extension ElementType {
+    /// The type as kernels name it that read what weights are stored in.
     package var kernelStorage: vlm_element {
-        switch elementType {
+        switch self {
         case .float32: VLM_F32
         case .bfloat16: VLM_BF16
         case .float16: VLM_F16
+        case .int8: VLM_I8
         case .q8_0: VLM_Q8_0
         case .q4_0: VLM_Q4_0
         case .q4_1: VLM_Q4_1
@@ -33,16 +46,8 @@ extension Tensor {
         case .q4_K: VLM_Q4_K
         case .q5_K: VLM_Q5_K
         case .q6_K: VLM_Q6_K
-        default: preconditionFailure("a weight cannot hold \(elementType.rawValue)")
+        default: preconditionFailure("a weight cannot hold \(rawValue)")
         }
-    }
-
-    /// A new float32 tensor with undefined elements and the pointer to write them through before anyone else sees it.
-    package static func uninitialized(shape: [Int]) -> (Tensor, UnsafeMutablePointer<Float>) {
-        let count = shape.reduce(1, *)
-        let storage = TensorStorage(byteCount: count * 4)
-        let elements = storage.base.bindMemory(to: Float.self, capacity: max(count, 1))
-        return (Tensor(shape: shape, elementType: .float32, storage: storage, byteOffset: 0), elements)
     }
 }
 

@@ -101,7 +101,8 @@ struct QuantizedProductTests {
         let c = Fenced([Float](repeating: untouched, count: count * columns))
         var call = vlm_quantized_product(
             rows: Int64(count), columns: Int64(columns), depth: Int64(depth), parts: 1, q: rows.integers.pointer,
-            blocks: rows.blocks.pointer, w_type: code, panels: panels.pointer, c: c.pointer, ldc: Int64(columns),
+            ldq: Int64(depth), blocks: rows.blocks.pointer, w_type: code, panels: panels.pointer, c: c.pointer,
+            ldc: Int64(columns),
             bias: nil, activation: VLM_IDENTITY)
         vlm_quantized_columns(set.table, &call, 0, Int64(columns))
         #expect(c.isIntact && panels.isIntact)

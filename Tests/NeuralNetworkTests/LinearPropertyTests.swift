@@ -25,6 +25,60 @@ struct LinearPropertyTests {
         }
     }
 
+    @Test("a weight rounded when it is packed gives what its blocks give, whatever it is stored in")
+    func rounded() throws {
+        var random = SeededGenerator(seed: 73)
+        let weight = try Tensor(random.floats(40 * 96), shape: [40, 96]).converted(to: .float16)
+        let x = Tensor(random.floats(3 * 96), shape: [3, 96])
+        var context = ComputeContext()
+        context.quantizedProducts = .native
+        for type in [ElementType.q8_0, .q4_0] {
+            let blocks = Linear(weight: try weight.converted(to: type))
+            for stored in [weight, weight.widened] {
+                let linear = Linear(weight: stored, quantizedTo: type)
+                #expect(linear(x).floats == product(x, stored).floats, "exact products take the weight as it is stored")
+                #expect(context.run { linear(x).floats == blocks(x).floats })
+                #expect(context.run { linear(Parameter("x", x).tensor).floats } == product(x, stored).floats)
+            }
+            // A map that holds blocks keeps them.
+            #expect(context.run { Linear(weight: blocks.weight, quantizedTo: .int8)(x).floats == blocks(x).floats })
+        }
+    }
+
+    @Test("rows of 8 bits are within their rounding of exact products, and share rows with maps of blocks")
+    func int8() throws {
+        var random = SeededGenerator(seed: 74)
+        let weight = try Tensor(random.floats(40 * 96), shape: [40, 96]).converted(to: .float16)
+        let x = Tensor(random.floats(7 * 96), shape: [7, 96])
+        let linear = Linear(weight: weight, quantizedTo: .int8)
+        let blocks = Linear(weight: weight, quantizedTo: .q8_0)
+        var context = ComputeContext()
+        context.quantizedProducts = .native
+        let exact = linear(x).floats
+        context.run {
+            let native = linear(x).floats
+            // Each of 96 products of values below 1 is off by at most two halves of a step of 1/127.
+            #expect(zip(native, exact).allSatisfy { abs($0 - $1) <= 96 / 127 } && native != exact)
+            #expect(linear(x, precision: .sixteenBits).floats == native, "rows of one scale have 8 bits")
+            #expect(x.mapped(by: linear, blocks).map(\.floats) == [native, blocks(x).floats])
+        }
+        // Rows that are no multiples of 32 stay as they are.
+        let odd = Tensor(random.floats(8 * 40), shape: [8, 40])
+        let y = Tensor(random.floats(40), shape: [1, 40])
+        #expect(context.run { Linear(weight: odd, quantizedTo: .int8)(y).floats } == product(y, odd).floats)
+    }
+
+    @Test("a weight that is not finite makes its own outputs so", arguments: [ElementType.int8, .q8_0, .q4_0])
+    func notFinite(type: ElementType) {
+        var values = [Float](repeating: 0.5, count: 3 * 64)
+        values[64 + 9] = .nan
+        let linear = Linear(weight: Tensor(values, shape: [3, 64]), quantizedTo: type)
+        var context = ComputeContext()
+        context.quantizedProducts = .native
+        let y = context.run { linear(Tensor(repeating: 1, shape: [1, 64])).floats }
+        #expect(y[0].isFinite && y[1].isNaN && y[2].isFinite)
+    }
+
     @Test(
         "maps applied together give what each gives alone", arguments: [QuantizedProducts.exact, .native],
         [RowPrecision.eightBits, .sixteenBits])

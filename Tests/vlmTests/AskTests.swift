@@ -243,6 +243,44 @@ import Tokenization
         #expect(run.stderr.contains("untrained") && !run.stderr.contains("demo model"))
     }
 
+    @Test("rounded weights answer as stored ones do, and --json says what was rounded")
+    func quantization() throws {
+        let ask = [
+            "ask", Fixtures.directory.appending(path: "images/scene-1.png").path, "what shape is the cyan object?",
+        ]
+        let command = try BuiltCommand("vlm")
+        for (type, words) in [
+            ("none", "none"), ("int8", "encoder I8, decoder Q8_0"), ("encoder=int8", "encoder I8, decoder as stored"),
+            ("decoder=int4,encoder=none", "encoder as stored, decoder Q4_0"),
+        ] {
+            let run = try command.run(ask + ["--quantize", type, "--json"], environment: ["VLM_MODEL": nil])
+            let report = try JSONValue(parsing: [UInt8](run.output), source: "--json")
+            #expect(report["answer"]?.string == "cross" && report["quantization"]?.string == words)
+            #expect(report["quantized_products"]?.string == "native")
+        }
+        for (type, word) in [
+            ("int9", "int9"), ("", "nothing"), ("encoder=", "nothing"), ("tower=int8", "tower"),
+            ("int8,decoder=int4", "twice"),
+        ] {
+            expectRefusal(try command.run(ask + ["--quantize", type]), 2, "--quantize", word)
+        }
+        expectRefusal(try command.run(ask + ["--quantize", "int8", "--exact"]), 2, "--exact", "--quantize")
+    }
+
+    @Test("bench encoder times forms of a tower in turns and compares what they see")
+    func benchEncoder() throws {
+        let tower = Fixtures.directory.appending(path: "demo-model/vision_tower").path
+        let picture = Fixtures.directory.appending(path: "images/scene-1.png").path
+        let run = try vlm(
+            "bench", "encoder", "--vision-tower", tower, "--image", picture, "--forms", "stored,int8,q8_0", "--repeats",
+            "2")
+        let forms = try #require(JSONValue(parsing: [UInt8](run.output), source: "bench")["forms"]?.array)
+        #expect(forms.map { $0["weights"]?.string } == ["stored", "int8", "q8_0"])
+        let cosines = forms.map { $0["drift"]?["mean_cosine"]?.double }
+        #expect(cosines[0] == nil && cosines[1] ?? 0 > 0.999 && cosines[2] ?? 0 > 0.9999)
+        expectRefusal(try vlm("bench", "encoder", "--vision-tower", tower, "--forms", "int7"), 2, "int7")
+    }
+
     @Test("without a model the one that ships answers, and says so; where it is not, one is asked for")
     func demoModel() throws {
         let picture = Fixtures.directory.appending(path: "images/scene-1.png").path

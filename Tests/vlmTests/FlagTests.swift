@@ -16,7 +16,7 @@ import Testing
         (["ask", "--threads", "0", "hi"], "--threads"), (["ask", "--set", "novalue", "hi"], "KEY=VALUE"),
         (["ask", "--set", "image_aspect_ration=pad", "hi"], "image_aspect_ration"),
         (["ask", "--set", "torch_dtype=float32", "hi"], "torch_dtype"), (["ask"], "words"),
-        (["ask", "--max-tokens", "many", "hi"], "many"), (["ask", "--quantize", "int8", "hi"], "--quantize"),
+        (["ask", "--max-tokens", "many", "hi"], "many"), (["ask", "--quantize", "int7", "hi"], "--quantize"),
         (["chat", "--top-p", "0.5"], "--temperature"), (["chat", "--image", "a.png"], "--image"),
         (["chat", "--json"], "--json"), (["chat", "hello"], "hello"),
         (["trace", "--out", "t"], "--prompt"), (["trace", "--ids", "1"], "--out"),

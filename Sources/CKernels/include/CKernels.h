@@ -23,6 +23,7 @@ extern "C" {
 /// are given plain types only.
 typedef enum vlm_element {
     VLM_F32 = 0, VLM_BF16 = 1, VLM_F16 = 2,
+    VLM_I8 = 3,  // of packed weights alone
     VLM_Q8_0 = 16, VLM_Q4_0, VLM_Q4_1, VLM_Q5_0, VLM_Q5_1, VLM_Q4_K, VLM_Q5_K, VLM_Q6_K,
 } vlm_element;
 
@@ -94,10 +95,19 @@ typedef struct vlm_kernels {
     int64_t quantized_rows;
 
     /// c[r][j] = sum_k row r [k] w[j][k] for r < rows <= quantized_rows, j < columns <= 16, with rows as `quantize_row`
-    /// writes them, [rows][depth] and [rows][depth / 32], and a panel that `vlm_quantized_pack` wrote. All sets give the
+    /// writes them, [rows][ldq] and [rows][depth / 32], and a panel that `vlm_quantized_pack` wrote. All sets give the
     /// same bits, whatever the tile (quantized_tile.c).
     void (*quantized_tile)(
-        vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+        vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq,
+        const vlm_row_block *blocks, const uint8_t *panel, float *c, int64_t ldc);
+
+    /// Rounds a row of `depth` values to 8 bits with one scale; `row` has no half sums.
+    void (*int8_row)(int64_t depth, const float *x, int8_t *q, vlm_row_block *row);
+
+    /// The same as `quantized_tile` for rows as `int8_row` writes them, with one scale each, [rows], a depth that is a
+    /// multiple of 16 and at most 2^16, and a panel that `vlm_int8_pack` wrote (int8.c).
+    void (*int8_tile)(
+        int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *scales,
         const uint8_t *panel, float *c, int64_t ldc);
 
     /// out[j] += sum_i weights[i] values[i][j], j < width.
@@ -222,12 +232,14 @@ size_t vlm_product_scratch(const vlm_kernels *k);
 void vlm_product_columns(
     const vlm_kernels *k, const vlm_product *p, int64_t first, int64_t end, float *scratch);
 
-/// The product of rows quantised to 8 bits with a weight of blocks that was packed: c = activation(a w^T + bias).
+/// The product of rows quantised to 8 bits with a weight that was packed, of blocks or of rows with one scale (VLM_I8):
+/// c = activation(a w^T + bias).
 typedef struct vlm_quantized_product {
     int64_t rows, columns, depth;  // M, N, K
     int64_t parts;                 // 1, or 2: rows are a sum, of which `vlm_quantize_rest` wrote the second part
-    const int8_t *q;               // [parts][M][K]
-    const vlm_row_block *blocks;   // [parts][M][K / 32]
+    const int8_t *q;               // [parts][M][ldq]
+    int64_t ldq;                   // at least K; of VLM_I8, parts is 1
+    const vlm_row_block *blocks;   // [parts][M][K / 32], or [M]
     vlm_element w_type;
     const uint8_t *panels;         // [ceil(N / panel columns)] panels
     float *c;                      // [M][N]
@@ -242,6 +254,11 @@ int64_t vlm_quantized_panel_columns(void);
 int64_t vlm_quantized_panel_bytes(vlm_element type, int64_t depth);
 /// Packs `columns` rows of a weight of blocks, [columns][depth], into a panel; missing ones become zero.
 void vlm_quantized_pack(vlm_element type, int64_t columns, int64_t depth, const void *w, uint8_t *panel);
+/// Bytes of a panel of a weight whose rows are rounded to 8 bits with one scale each.
+int64_t vlm_int8_panel_bytes(int64_t depth);
+/// Rounds and packs `columns` rows of a weight, [columns][depth], into a panel; missing ones become zero. `scratch` holds
+/// `depth` bytes.
+void vlm_int8_pack(int64_t columns, int64_t depth, const float *w, int8_t *scratch, uint8_t *panel);
 /// Quantises what quantising left of a row, x - q scale, as `quantize_row` does: both parts together are within
 /// 1 / 64516 of a block's largest magnitude.
 void vlm_quantize_rest(

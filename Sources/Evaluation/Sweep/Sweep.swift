@@ -51,7 +51,8 @@ public struct Sweep {
             settings: AnswerSettings(
                 checksum: set.checksum, models: assistants.map { FileStamp.of($0.model.path) }, options: options,
                 visualTokens: self.budgets, maximumTokens: maximumTokens, timedPictures: timedPictures,
-                quantizedProducts: ComputeContext.current.quantizedProducts.rawValue))
+                quantizedProducts: ([ComputeContext.current.quantizedProducts.rawValue]
+                    + assistants.compactMap(\.model.quantization.words)).joined(separator: ", ")))
     }
 
     /// Asks what was not asked yet.

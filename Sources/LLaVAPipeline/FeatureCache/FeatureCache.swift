@@ -24,7 +24,7 @@ public struct FeatureCache: Sendable {
     /// - Throws: What encoding throws, and `CheckpointError.unwritable` if they cannot be kept.
     public func features(of image: ProcessedImage, _ model: LLaVAModel) throws -> LLaVAModel.Features {
         guard let vision = model.vision else { throw LLaVAError.textOnly(checkpoint: model.path) }
-        let file = directory.appending(path: "\(Self.key(of: image, vision)).safetensors")
+        let file = directory.appending(path: "\(Self.key(of: image, vision, model.quantization)).safetensors")
         if let kept = Self.read(file, views: image.pixelValues.shape[0]) {
             try? FileManager.default.setAttributes([.modificationDate: Date()], ofItemAtPath: file.path)
             return LLaVAModel.Features(tensor: kept, image: image)
@@ -40,12 +40,15 @@ public struct FeatureCache: Sendable {
 
     private static let name = "features"
 
-    private static func key(of image: ProcessedImage, _ vision: LLaVAModel.Vision) -> String {
+    private static func key(
+        of image: ProcessedImage, _ vision: LLaVAModel.Vision, _ quantization: Quantization
+    ) -> String {
         let digest = SHA256()
         let context = ComputeContext.current
         digest.update("\(FileStamp.of(URL(filePath: vision.weightsPath).standardizedFileURL.path))\n")
         digest.update("\(vision.hiddenStateIndex) \(vision.featureSelection.rawValue)\n")
-        digest.update("\(context.kernels.name) \(context.quantizedProducts.rawValue)\n")
+        let blocks = quantization.encoder?.rawValue ?? ""
+        digest.update("\(context.kernels.name) \(context.quantizedProducts.rawValue) \(blocks)\n")
         digest.update("\(image.pixelValues.shape)\n")
         image.pixelValues.withBytes { digest.update($0) }
         return digest.hexadecimal()

@@ -35,21 +35,23 @@ extension LLaVAModel {
         let isWrapped = config.pmod?.retentionRatios(layerCount: 1)[0] != nil
         let firstLayer = isWrapped ? "model.layers.0.decoder_layer" : "model.layers.0"
         try reader.require(config.llama.anchors(firstLayer: firstLayer), source: path)
+        let decoderReader = reader.quantizing(to: options.quantization.decoder)
         let decoder =
             if let pmod = config.pmod {
-                LlamaModel(config.llama, pmod: pmod, reader)
+                LlamaModel(config.llama, pmod: pmod, decoderReader)
             } else {
-                LlamaModel(config.llama, reader)
+                LlamaModel(config.llama, decoderReader)
             }
         let vision = try config.mmVisionTower.map { name in
-            try Vision(config, checkpoint, reader, towerName: name, towerDirectory: options.visionTower)
+            try Vision(config, checkpoint, reader, towerName: name, options)
         }
         try reader.finish(source: path)
         try checkUse(of: options, checkpoint, reader, hasTower: vision != nil)
         return LLaVAModel(
             config: config, path: path, layout: checkpoint.directory.layout,
-            tokenizerLocation: try TokenizerFiles.Location(of: checkpoint.directory), vision: vision, decoder: decoder,
-            parameters: reader.parameters, adapters: reader.adapters)
+            tokenizerLocation: try TokenizerFiles.Location(of: checkpoint.directory),
+            quantization: options.quantization,
+            vision: vision, decoder: decoder, parameters: reader.parameters, adapters: reader.adapters)
     }
 
     /// Throws if a directory or file the caller gave has had no effect.
@@ -132,9 +134,11 @@ enum ConfigOverrides {
 extension LLaVAModel.Vision {
     fileprivate init(
         _ config: LLaVAConfig, _ checkpoint: CheckpointFiles, _ reader: WeightReader, towerName: String,
-        towerDirectory: String?
+        _ options: LoadOptions
     ) throws {
-        let files = try VisionTowerFiles(of: checkpoint.directory, named: towerName, in: towerDirectory)
+        let files = try VisionTowerFiles(
+            of: checkpoint.directory, named: towerName, in: options.visionTower,
+            quantizedTo: options.quantization.encoder)
         tower = files.tower
         weightsPath = files.weightsPath
         hiddenStateIndex = try tower.config.hiddenStateIndex(selectLayer: config.mmVisionSelectLayer)

@@ -20,6 +20,8 @@ public struct LLaVAModel: Sendable {
     public let layout: CheckpointLayout
     /// Where its words are.
     public let tokenizerLocation: TokenizerFiles.Location
+    /// What its weights were rounded to.
+    public let quantization: Quantization
     /// Sees images; nil for a text-only model.
     public let vision: Vision?
     /// Reads the prompt and writes the answer.

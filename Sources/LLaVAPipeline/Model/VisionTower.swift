@@ -14,12 +14,16 @@ public struct VisionTower: Sendable {
     public let statistics: [String: RunningStatistics]
 
     /// Loads the tower of a directory or ONNX file.
-    /// - Parameter isTrained: the names of the weights that become parameters.
+    /// - Parameters:
+    ///   - blocks: what native products round the weights of linear maps to; nil for none.
+    ///   - isTrained: the names of the weights that become parameters.
     /// - Throws: `CheckpointError`, `WeightError`, `LLaVAError`, or the error of a configuration.
     public static func load(
-        from path: String, training isTrained: @escaping (String) -> Bool = { _ in false }
+        from path: String, quantizedTo blocks: ElementType? = nil,
+        training isTrained: @escaping (String) -> Bool = { _ in false }
     ) throws -> VisionTower {
-        let (tower, processor, reader) = try VisionTowerFiles.trained(at: path, training: isTrained)
+        let (tower, processor, reader) = try VisionTowerFiles.separate(
+            at: path, quantizedTo: blocks, training: isTrained)
         return VisionTower(
             tower: tower, processor: processor, parameters: reader.parameters, statistics: reader.statistics)
     }

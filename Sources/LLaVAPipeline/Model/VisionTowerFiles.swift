@@ -20,21 +20,25 @@ struct VisionTowerFiles {
     static let checkpointPrefix = "model.vision_tower.vision_tower.vision_model"
 
     /// Finds the tower of a checkpoint.
-    /// - Parameter path: the directory or file that the caller gave; nil for none.
+    /// - Parameters:
+    ///   - path: the directory or file that the caller gave; nil for none.
+    ///   - blocks: what native products round the weights to.
     /// - Throws: `LLaVAError.missingVisionTower` if there are no weights, or what is wrong with a file.
-    init(of checkpoint: CheckpointDirectory, named name: String, in path: String?) throws {
+    init(
+        of checkpoint: CheckpointDirectory, named name: String, in path: String?, quantizedTo blocks: ElementType? = nil
+    ) throws {
         let path = path ?? Self.besideWeights(of: checkpoint)
         let place = try path.map(Place.init)
         let isInside = checkpoint.tensors.keys.contains { $0.hasPrefix(Self.checkpointPrefix + ".") }
         let family: Family
         if let place, place.holdsWeights {
-            family = try Family(separate: place) { _ in false }
+            family = try Family(separate: place, quantizedTo: blocks) { _ in false }
             weightsPath = place.path
         } else if isInside {
             weightsPath = checkpoint.path
             family = .clip(
                 try Self.shape(of: checkpoint, in: place),
-                WeightReader(checkpoint.tensors).scoped(Self.checkpointPrefix),
+                WeightReader(checkpoint.tensors).quantizing(to: blocks).scoped(Self.checkpointPrefix),
                 source: checkpoint.path)
         } else {
             throw LLaVAError.missingVisionTower(name: name, checkpoint: checkpoint.path)
@@ -43,14 +47,16 @@ struct VisionTowerFiles {
         tower = try family.tower()
     }
 
-    /// The tower that lies in a place of its own, to be trained.
-    /// - Parameter isTrained: the names of the weights that become parameters.
+    /// The tower that lies in a place of its own.
+    /// - Parameters:
+    ///   - blocks: what native products round the weights of linear maps to; nil for none.
+    ///   - isTrained: the names of the weights that become parameters.
     /// - Returns: the tower, and the reader that knows its parameters and running averages.
-    static func trained(
-        at path: String, training isTrained: @escaping (String) -> Bool
+    static func separate(
+        at path: String, quantizedTo blocks: ElementType?, training isTrained: @escaping (String) -> Bool
     ) throws -> (tower: VisionTransformer, processor: CLIPImageProcessor, reader: WeightReader) {
         let place = try Place(path)
-        let family = try Family(separate: place, training: isTrained)
+        let family = try Family(separate: place, quantizedTo: blocks, training: isTrained)
         return (try family.tower(), try processor(of: family, in: [place.directory]), family.reader)
     }
 
@@ -146,28 +152,34 @@ private enum Family {
     case hybrid(HybridVisionConfig, WeightReader, source: String)
 
     /// The tower that lies in a place of its own.
-    /// - Parameter isTrained: the weights that become parameters.
-    init(separate place: Place, training isTrained: @escaping (String) -> Bool) throws {
+    /// - Parameters:
+    ///   - blocks: what native products round the weights to.
+    ///   - isTrained: the weights that become parameters.
+    init(
+        separate place: Place, quantizedTo blocks: ElementType? = nil, training isTrained: @escaping (String) -> Bool
+    ) throws {
         let checkpoint = try CheckpointDirectory(path: place.path)
         if let file = checkpoint.files.first, file.format == .onnx {
             let path = checkpoint.path
             let conversion = try Dinov2Conversion(ONNXFile(path: path))
-            self = .dinov2(conversion.config, WeightReader(conversion.tensors), source: path)
+            let reader = WeightReader(conversion.tensors).quantizing(to: blocks)
+            self = .dinov2(conversion.config, reader, source: path)
             return
         }
+        let reader = WeightReader(checkpoint.tensors, training: isTrained).quantizing(to: blocks)
         switch checkpoint.layout {
         case .clip, .clipVision:
             self = .clip(
                 try checkpoint.decodeConfig(CLIPVisionConfig.self).transformer,
-                WeightReader(checkpoint.tensors, training: isTrained).scoped("vision_model"), source: place.path)
+                reader.scoped("vision_model"), source: place.path)
         case .dinov2Vision:
             self = .dinov2(
                 try checkpoint.decodeConfig(Dinov2Config.self),
-                WeightReader(checkpoint.tensors, training: isTrained), source: place.path)
+                reader, source: place.path)
         case .hybridVision:
             self = .hybrid(
                 try checkpoint.decodeConfig(HybridVisionConfig.self),
-                WeightReader(checkpoint.tensors, training: isTrained), source: place.path)
+                reader, source: place.path)
         default:
             throw LLaVAError.malformed(
                 path: place.path, reason: "holds \(checkpoint.layout), expected a CLIP, DINOv2 or hybrid vision tower")

@@ -20,25 +20,38 @@ public enum RowPrecision: Int, Sendable {
     case sixteenBits = 2
 }
 
-/// A block-quantised weight `[out, in]` in the order in which native products read it.
+/// A weight `[out, in]` in blocks or rows of integers, in the order in which native products read it.
 ///
 /// Panels of 16 rows are made when the first native product asks for them, and kept: `byteCount` beside what the weight
 /// itself takes, which for weights of a mapped file the system may drop from memory.
 public final class PackedWeight: Sendable {
     let weight: Tensor
+    /// What the panels hold: blocks, or int8 for rows of integers with one scale each.
+    let type: ElementType
     private let storage = Mutex<TensorStorage?>(nil)
 
-    /// The weight, packed later. Nil if it is not stored in blocks.
-    public init?(_ weight: Tensor) {
-        guard weight.elementType.isBlockQuantized, weight.rank == 2 else { return nil }
+    /// The weight, packed later. Nil if it is neither stored in blocks nor to be rounded.
+    /// - Parameter type: what a weight that is stored in plain elements is rounded to when it is packed: Q8_0, Q4_0, or int8
+    ///   for rows with one scale each. It stays as it is where its rows are not multiples of 32, or too long for sums of 32
+    ///   bits. Weights that are stored in blocks keep these.
+    public init?(_ weight: Tensor, as type: ElementType? = nil) {
+        let type = weight.elementType.isBlockQuantized ? weight.elementType : type
+        guard let type, weight.rank == 2, weight.shape[1].isMultiple(of: 32) else { return nil }
+        guard type.isBlockQuantized ? type.fits(weight.shape) : type == .int8 && weight.shape[1] <= 1 << 16 else {
+            return nil
+        }
         self.weight = weight
+        self.type = type
     }
 
     private var panelCount: Int { (weight.shape[0] + panelColumns - 1) / panelColumns }
-    private var panelBytes: Int { Int(vlm_quantized_panel_bytes(weight.kernelStorage, Int64(weight.shape[1]))) }
+    private var panelBytes: Int {
+        let depth = Int64(weight.shape[1])
+        return Int(type == .int8 ? vlm_int8_panel_bytes(depth) : vlm_quantized_panel_bytes(type.kernelStorage, depth))
+    }
     fileprivate var panelColumns: Int { Int(vlm_quantized_panel_columns()) }
 
-    /// Bytes of the panels: those of the weight, but for Q5 and Q6 a byte an element, and rows are rounded up to 16.
+    /// Bytes of the panels: those of the blocks, but for Q5 and Q6 a byte an element, and rows are rounded up to 16.
     public var byteCount: Int { panelCount * panelBytes }
 
     /// The panels, made now if they were not yet. Other threads that want them wait.
@@ -46,18 +59,49 @@ public final class PackedWeight: Sendable {
         storage.withLock { storage in
             if let storage { return storage }
             let made = TensorStorage(byteCount: byteCount, isHuge: true)
-            let (rows, type, bytes) = (weight.shape[0], weight.kernelStorage, panelBytes)
-            let rowBytes = weight.elementType.byteCount(of: weight.shape[1])
+            let (rows, depth, bytes) = (weight.shape[0], weight.shape[1], panelBytes)
             ComputeContext.current.pool.run(panelCount) { panel in
                 let first = panel * panelColumns
-                vlm_quantized_pack(
-                    type, Int64(min(panelColumns, rows - first)), Int64(weight.shape[1]),
-                    weight.rawPointer + first * rowBytes,
-                    (made.base + panel * bytes).assumingMemoryBound(to: UInt8.self))
+                let columns = min(panelColumns, rows - first)
+                let rows = weight[first..<first + columns]
+                let target = (made.base + panel * bytes).assumingMemoryBound(to: UInt8.self)
+                if type == .int8 {
+                    let wide = rows.widened
+                    var scratch = [Int8](repeating: 0, count: depth)
+                    withExtendedLifetime(wide) {
+                        vlm_int8_pack(Int64(columns), Int64(depth), wide.floatPointer, &scratch, target)
+                    }
+                } else {
+                    // Weights of this type are what they are; others are rounded.
+                    let blocks = rows.roundedToBlocks(of: type)
+                    withExtendedLifetime(blocks) {
+                        vlm_quantized_pack(
+                            type.kernelStorage, Int64(columns), Int64(depth), blocks.rawPointer, target)
+                    }
+                }
             }
             storage = made
             return made
         }
+    }
+}
+
+extension Tensor {
+    /// Rows in blocks of another type, on one thread; a row that holds what cannot be stored becomes not a number, as what
+    /// it is multiplied with would be.
+    fileprivate func roundedToBlocks(of type: ElementType) -> Tensor {
+        if elementType == type { return self }
+        let (rows, depth, wide) = (rows, columns, widened)
+        let storage = TensorStorage(byteCount: type.byteCount(of: count))
+        withExtendedLifetime(wide) {
+            for row in 0..<rows {
+                let (values, target) = (wide.floatPointer + row * depth, storage.base + row * type.byteCount(of: depth))
+                guard vlm_narrow(type.kernelStorage, Int64(depth), values, target) >= 0 else { continue }
+                // A float16 that is not a number, as the scale of every block.
+                memset(target, 0x7F, type.byteCount(of: depth))
+            }
+        }
+        return Tensor(shape: shape, elementType: type, storage: storage, byteOffset: 0)
     }
 }
 
@@ -86,12 +130,14 @@ public struct NativeMap {
 /// A row's bytes depend neither on the number of rows, nor on the threads, nor on the kernels.
 /// - Parameters:
 ///   - x: float32 `[..., in]`, the same `in` for every map.
-///   - precision: what is kept of the rows.
+///   - precision: what is kept of the rows in products with blocks; with rows of int8 it is always 8 bits.
 /// - Returns: float32 `[..., out]` for each map.
 /// - Complexity: O(rows · in · out) multiply-adds of 8 bits a map.
 public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPrecision = .eightBits) -> [Tensor] {
     let context = ComputeContext.current
-    let rows = QuantizedRows(x, precision, context)
+    // Rounded in the two ways that maps may ask for, each if one does.
+    let blocks = maps.contains { $0.weight.type != .int8 } ? QuantizedRows(x, precision, context) : nil
+    let whole = maps.contains { $0.weight.type == .int8 } ? QuantizedRows(x, nil, context) : nil
     var results: [Tensor] = []
     var calls: [vlm_quantized_product] = []
     // What holds the panels that the calls point to.
@@ -102,10 +148,12 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
         context.operations?.add(multiplyAdds: x.rows * weight.count)
         let (result, c) = Tensor.uninitialized(shape: x.shape.dropLast() + [weight.shape[0]])
         let storage = map.weight.panels
+        guard let rows = map.weight.type == .int8 ? whole : blocks else { preconditionFailure("rows were not rounded") }
         calls.append(
             vlm_quantized_product(
                 rows: Int64(x.rows), columns: Int64(weight.shape[0]), depth: Int64(x.columns),
-                parts: Int64(precision.rawValue), q: rows.integers, blocks: rows.blocks, w_type: weight.kernelStorage,
+                parts: Int64(rows.parts), q: rows.integers, ldq: Int64(rows.stride), blocks: rows.blocks,
+                w_type: map.weight.type.kernelStorage,
                 panels: UnsafePointer(storage.base.assumingMemoryBound(to: UInt8.self)), c: c,
                 ldc: Int64(weight.shape[0]), bias: map.bias?.floatPointer, activation: map.activation.kernel))
         results.append(result)
@@ -119,7 +167,7 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
         stride(from: 0, to: counts[index], by: perTask).map { (call: index, first: $0 * columns) }
     }
     let kernels = context.kernels.table
-    withExtendedLifetime((rows, panels)) {
+    withExtendedLifetime((blocks, whole, panels)) {
         context.pool.run(tasks.count) { index in
             let (call, first) = tasks[index]
             withUnsafePointer(to: calls[call]) {
@@ -131,23 +179,38 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
     return results
 }
 
-/// Rows rounded to 8 bits, and after all of them what that left.
+/// Rows rounded to 8 bits, in blocks of 32, and after all of them perhaps what that left; or each with one scale.
 private final class QuantizedRows {
     let integers: UnsafeMutablePointer<Int8>
     let blocks: UnsafeMutablePointer<vlm_row_block>
+    /// 2 if what rounding left is there too.
+    let parts: Int
+    /// Integers from one row to the next: an odd number of cache lines, so that the rows of a tile do not meet in the same
+    /// sets of the cache.
+    let stride: Int
 
-    init(_ x: Tensor, _ precision: RowPrecision, _ context: ComputeContext) {
-        let (depth, perRow, count) = (x.columns, x.columns / 32, x.rows)
-        integers = .allocate(capacity: max(1, precision.rawValue * x.count))
-        blocks = .allocate(capacity: max(1, precision.rawValue * count * perRow))
-        let (kernels, floats, integers, blocks) = (context.kernels.table, x.floatPointer, integers, blocks)
+    /// - Parameter precision: of blocks; nil for one scale a row.
+    init(_ x: Tensor, _ precision: RowPrecision?, _ context: ComputeContext) {
+        let (depth, count) = (x.columns, x.rows)
+        let perRow = precision == nil ? 1 : depth / 32
+        parts = precision?.rawValue ?? 1
+        stride = ((depth + 63) / 64 | 1) * 64
+        integers = .allocate(capacity: max(1, parts * count * stride))
+        blocks = .allocate(capacity: max(1, parts * count * perRow))
+        let (kernels, floats, integers, blocks, stride) = (
+            context.kernels.table, x.floatPointer, integers, blocks, stride
+        )
         context.forEachRows(count, columns: depth) { rows in
             for row in rows {
-                let (values, q, block) = (floats + row * depth, integers + row * depth, blocks + row * perRow)
+                let (values, q, block) = (floats + row * depth, integers + row * stride, blocks + row * perRow)
+                guard let precision else {
+                    kernels.pointee.int8_row(Int64(depth), values, q, block)
+                    continue
+                }
                 kernels.pointee.quantize_row(Int64(depth), values, q, block)
                 if precision == .sixteenBits {
                     vlm_quantize_rest(
-                        kernels, Int64(depth), values, q, block, q + count * depth, block + count * perRow)
+                        kernels, Int64(depth), values, q, block, q + count * stride, block + count * perRow)
                 }
             }
         }

@@ -32,6 +32,10 @@ public struct VisionTransformer: Sendable {
     /// - Returns: `[B, N + 1, D]`, or `[B, N, D]` for a tower without a class token.
     public func hiddenState(_ pixelValues: Tensor, at index: Int, trace: Trace? = nil) -> Tensor {
         precondition((0...blocks.count).contains(index), "hidden state \(index) of \(blocks.count) blocks")
+        return ComputeContext.reusingMemory { state(pixelValues, at: index, trace: trace) }
+    }
+
+    private func state(_ pixelValues: Tensor, at index: Int, trace: Trace?) -> Tensor {
         var h = embeddings(pixelValues)  // [B, N (+ 1), D]
         if let preNorm { h = preNorm(h) }
         var selected = h
@@ -82,7 +86,8 @@ public struct VisionAttention: Sendable {
 
     /// `[B, N, D]` -> `[B, N, D]`.
     func callAsFunction(_ x: Tensor) -> Tensor {
-        let (q, k, v) = (qProj(x), kProj(x), vProj(x))
+        let projected = x.mapped(by: qProj, kProj, vProj)
+        let (q, k, v) = (projected[0], projected[1], projected[2])
         if isTracking(q, k, v) {
             // One step of the way back for the whole batch instead of one for every image.
             let (images, tokens, size) = (x.shape[0], x.shape[1], x.shape[2])

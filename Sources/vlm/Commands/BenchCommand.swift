@@ -8,8 +8,11 @@ struct BenchCommand: ParsableCommand {
         discussion: """
             EXAMPLES
               vlm bench decoder --model DIR --prompt-tokens 512
+              vlm bench encoder --vision-tower DIR --image a.jpg
               vlm bench quantization --model X.gguf --text book.txt
               vlm bench budget
             """,
-        subcommands: [BenchDecoderCommand.self, BenchQuantizationCommand.self, BenchBudgetCommand.self])
+        subcommands: [
+            BenchEncoderCommand.self, BenchDecoderCommand.self, BenchQuantizationCommand.self, BenchBudgetCommand.self,
+        ])
 }

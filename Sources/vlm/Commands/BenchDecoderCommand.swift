@@ -185,15 +185,3 @@ private struct DecoderReport: Encodable {
             passes: decodeTokens)
     }
 }
-
-extension [Double] {
-    /// The middle one; of two in the middle the greater.
-    fileprivate var median: Double { isEmpty ? 0 : sorted()[count / 2] }
-}
-
-extension Double {
-    fileprivate func rounded(_ digits: Int) -> Double {
-        let unit = pow(10, Double(digits))
-        return (self * unit).rounded() / unit
-    }
-}

@@ -43,7 +43,7 @@ struct AnswerReport: Encodable {
     var model: String
     var isUntrained: Bool
     var layout: String
-    var quantization = "none"
+    var quantization: String
     var template: String
     var preprocessing: String?
     var question: String
@@ -95,6 +95,7 @@ struct AnswerReport: Encodable {
         threads = context.pool.threadCount
         kernels = context.kernels.name
         quantizedProducts = context.quantizedProducts.rawValue
+        quantization = assistant.model.quantization.words ?? "none"
         self.seed = seed
     }
 }

@@ -142,7 +142,7 @@ struct KnownCosts {
             "threads \(context.pool.threadCount)", context.kernels.name, context.quantizedProducts.rawValue,
             "cpus \(ProcessInfo.processInfo.processorCount)",
         ]
-        words += options.overrides.map { "set " + $0 }
+        words += options.overrides.map { "set " + $0 } + ["quantize \(options.quantize ?? "none")"]
         for path in [model.path, options.visionTower, options.adapter, options.lora].compactMap({ $0 }) {
             words.append(URL(filePath: path).standardizedFileURL.path)
             words += Self.files(at: path)

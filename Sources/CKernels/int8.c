@@ -1,0 +1,176 @@
+// Products in which a row and a row of the weight have one scale each: rows and weights of 8-bit integers, 32-bit sums.
+//
+//     c = (sum (code - 128) a) d s        codes and their scale d of a column, integers a and their scale s of a row
+//
+// A panel holds 16 rows of the weight (columns of the product): their scales, float [16], then the codes, unsigned,
+// [depth / 4][16][4] bytes: what `vpdpbusd` wants. Sums are exact up to a depth of 2^16, so every version gives the same
+// bits, however the product is split.
+#include <math.h>
+
+#include "families.h"
+#include "simd.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+enum { PANEL_COLUMNS = 16, CENTER = 128, HEAD_BYTES = 64 };
+
+// ---- rounding ----------------------------------------------------------------------------------------------------
+
+/// Integers of n values whose largest magnitude becomes 127, halves to even; returns the scale. What is not finite, or too
+/// small to have an inverse, becomes 0, and what is not finite stays so in the scale.
+VLM_INLINE float round_row(int64_t n, const float *x, int8_t *q, int32_t *sum) {
+    uint32_t top = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, 4);
+        bits &= 0x7FFFFFFF;  // as integers, magnitudes order as they should
+        top = bits > top ? bits : top;
+    }
+    float largest = vlm_bits_float(top);
+    *sum = 0;
+    if (top >= 0x7F800000 || largest < 0x1p-100f) {
+        memset(q, 0, (size_t)n);
+        return top >= 0x7F800000 ? largest : 0;
+    }
+    // Beside 1.5 2^23 a float counts in units of 1: an addition rounds, and leaves the integer in the last bits.
+    const float inverse = 127 / largest, unit = 12582912.0f;
+    int32_t total = 0;
+    for (int64_t i = 0; i < n; i++) {
+        float shifted = x[i] * inverse + unit;
+        int32_t code;
+        memcpy(&code, &shifted, 4);
+        code -= 0x4B400000;
+        q[i] = (int8_t)code;
+        total += code;
+    }
+    *sum = total;
+    return largest / 127;
+}
+
+VLM_INLINE void describe_row(int64_t depth, const float *x, int8_t *q, vlm_row_block *row) {
+    int32_t sum;
+    float scale = round_row(depth, x, q, &sum);
+    *row = (vlm_row_block){.scale = scale, .scaled_sum = scale * (float)sum, .minus_sum = -sum};
+}
+
+void vlm_int8_row_portable(int64_t depth, const float *x, int8_t *q, vlm_row_block *row) {
+    describe_row(depth, x, q, row);
+}
+
+int64_t vlm_int8_panel_bytes(int64_t depth) { return HEAD_BYTES + PANEL_COLUMNS * depth; }
+
+void vlm_int8_pack(int64_t columns, int64_t depth, const float *w, int8_t *scratch, uint8_t *panel) {
+    memset(panel, 0, HEAD_BYTES);
+    memset(panel + HEAD_BYTES, CENTER, (size_t)(PANEL_COLUMNS * depth));
+    for (int64_t j = 0; j < columns; j++) {
+        int32_t sum;
+        float scale = round_row(depth, w + j * depth, scratch, &sum);
+        memcpy(panel + 4 * j, &scale, 4);
+        uint8_t *codes = panel + HEAD_BYTES + 4 * j;
+        for (int64_t k = 0; k < depth; k++) codes[k / 4 * 64 + k % 4] = (uint8_t)(scratch[k] + CENTER);
+    }
+}
+
+// ---- portable ----------------------------------------------------------------------------------------------------
+
+static inline float scale_at(const uint8_t *panel, int64_t j) {
+    float scale;
+    memcpy(&scale, panel + 4 * j, 4);
+    return scale;
+}
+
+void vlm_int8_tile_portable(
+    int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *scales,
+    const uint8_t *panel, float *c, int64_t ldc) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < columns; j++) {
+            const uint8_t *codes = panel + HEAD_BYTES + 4 * j;
+            int32_t sum = 0;
+            for (int64_t k = 0; k < depth; k++) sum += (codes[k / 4 * 64 + k % 4] - CENTER) * q[r * ldq + k];
+            c[r * ldc + j] = (float)sum * scale_at(panel, j) * scales[r].scale;
+        }
+}
+
+#ifdef VLM_X86
+
+// ---- AVX2 --------------------------------------------------------------------------------------------------------
+
+VLM_AVX2 void vlm_int8_row_avx2(int64_t depth, const float *x, int8_t *q, vlm_row_block *row) {
+    describe_row(depth, x, q, row);
+}
+
+/// Eight columns from j on. `vpmaddubsw` adds two products of an unsigned and a signed byte in 16 saturating bits: codes
+/// are centred and give their sign to the row, 2 · 127 · 127 < 2^15.
+VLM_INLINE VLM_AVX2 void tile_avx2(
+    int rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *scales,
+    const uint8_t *panel, float *c, int64_t ldc) {
+    const __m256i ones = _mm256_set1_epi16(1), center = _mm256_set1_epi8((char)CENTER);
+    for (int64_t j = 0; j < columns; j += 8) {
+        __m256i sum[VLM_QUANTIZED_ROWS_AVX2];
+        VLM_UNROLL for (int r = 0; r < rows; r++) sum[r] = _mm256_setzero_si256();
+        for (int64_t k = 0; k < depth; k += 4) {
+            const uint8_t *codes = panel + HEAD_BYTES + 16 * k + 4 * j;
+            __m256i b = _mm256_sub_epi8(_mm256_loadu_si256((const __m256i *)codes), center);
+            __m256i magnitude = _mm256_abs_epi8(b);
+            VLM_UNROLL for (int r = 0; r < rows; r++) {
+                int32_t word;
+                memcpy(&word, q + r * ldq + k, 4);
+                __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(_mm256_set1_epi32(word), b));
+                sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(pairs, ones));
+            }
+        }
+        __m256 d = _mm256_loadu_ps((const float *)(const void *)(panel + 4 * j));
+        VLM_UNROLL for (int r = 0; r < rows; r++) {
+            __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r]), d);
+            store8(c + r * ldc + j, columns - j, _mm256_mul_ps(value, _mm256_set1_ps(scales[r].scale)));
+        }
+    }
+}
+
+#define VLM_CASE(r) case r: tile(r, columns, depth, q, ldq, scales, panel, c, ldc); break;
+
+VLM_AVX2 void vlm_int8_tile_avx2(
+    int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *scales,
+    const uint8_t *panel, float *c, int64_t ldc) {
+#define tile tile_avx2
+    switch (rows) { VLM_CASE(1) VLM_CASE(2) VLM_CASE(3) VLM_CASE(4) }
+#undef tile
+}
+
+// ---- AVX-512 with VNNI -------------------------------------------------------------------------------------------
+
+VLM_INLINE VLM_VNNI void tile_avx512(
+    int rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *scales,
+    const uint8_t *panel, float *c, int64_t ldc) {
+    __m512i sum[VLM_QUANTIZED_ROWS_AVX512];
+    // The codes are not centred: -128 times the sum of the row's integers is where their sum begins.
+    VLM_UNROLL for (int r = 0; r < rows; r++) sum[r] = _mm512_set1_epi32(CENTER * scales[r].minus_sum);
+    const uint8_t *codes = panel + HEAD_BYTES;
+    for (int64_t k = 0; k < depth; k += 16)
+        VLM_UNROLL for (int t = 0; t < 4; t++) {
+            __m512i b = _mm512_loadu_si512(codes + 16 * k + 64 * t);
+            VLM_UNROLL for (int r = 0; r < rows; r++) {
+                int32_t word;
+                memcpy(&word, q + r * ldq + k + 4 * t, 4);
+                sum[r] = _mm512_dpbusd_epi32(sum[r], b, _mm512_set1_epi32(word));
+            }
+        }
+    __m512 d = _mm512_loadu_ps(panel);
+    VLM_UNROLL for (int r = 0; r < rows; r++) {
+        __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), d);
+        store16(c + r * ldc, columns, _mm512_mul_ps(value, _mm512_set1_ps(scales[r].scale)));
+    }
+}
+
+VLM_VNNI void vlm_int8_tile_avx512(
+    int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *scales,
+    const uint8_t *panel, float *c, int64_t ldc) {
+#define tile tile_avx512
+    switch (rows) {
+        VLM_CASE(1) VLM_CASE(2) VLM_CASE(3) VLM_CASE(4) VLM_CASE(5) VLM_CASE(6)
+        VLM_CASE(7) VLM_CASE(8) VLM_CASE(9) VLM_CASE(10) VLM_CASE(11) VLM_CASE(12)
+    }
+#undef tile
+}
+
+#endif

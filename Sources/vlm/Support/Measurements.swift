@@ -1,0 +1,14 @@
+import Foundation
+
+extension Collection<Double> {
+    /// The middle one; of two in the middle the greater.
+    var median: Double { isEmpty ? 0 : sorted()[count / 2] }
+}
+
+extension Double {
+    /// Rounded to so many decimals.
+    func rounded(_ digits: Int) -> Double {
+        let unit = pow(10, Double(digits))
+        return (self * unit).rounded() / unit
+    }
+}
