@@ -14,6 +14,7 @@
 #endif
 
 #define VLM_UNROLL _Pragma("clang loop unroll(full)")
+#define VLM_NO_UNROLL _Pragma("clang loop unroll(disable)")
 
 static inline int64_t vlm_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t vlm_max(int64_t a, int64_t b) { return a > b ? a : b; }

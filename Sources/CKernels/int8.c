@@ -84,10 +84,11 @@ void vlm_int8_tile_portable(
     const uint8_t *panel, float *c, int64_t ldc) {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < columns; j++) {
-            const uint8_t *codes = panel + HEAD_BYTES + 4 * j;
+            const uint8_t *own = panel + j / PANEL_COLUMNS * vlm_int8_panel_bytes(depth);
+            const uint8_t *codes = own + HEAD_BYTES + j % PANEL_COLUMNS * 4;
             int32_t sum = 0;
             for (int64_t k = 0; k < depth; k++) sum += (codes[k / 4 * 64 + k % 4] - CENTER) * q[r * ldq + k];
-            c[r * ldc + j] = (float)sum * scale_at(panel, j) * scales[r].scale;
+            c[r * ldc + j] = (float)sum * scale_at(own, j % PANEL_COLUMNS) * scales[r].scale;
         }
 }
 
@@ -106,10 +107,11 @@ VLM_INLINE VLM_AVX2 void tile_avx2(
     const uint8_t *panel, float *c, int64_t ldc) {
     const __m256i ones = _mm256_set1_epi16(1), center = _mm256_set1_epi8((char)CENTER);
     for (int64_t j = 0; j < columns; j += 8) {
+        const uint8_t *own = panel + j / PANEL_COLUMNS * vlm_int8_panel_bytes(depth) + j % PANEL_COLUMNS * 4;
         __m256i sum[VLM_QUANTIZED_ROWS_AVX2];
         VLM_UNROLL for (int r = 0; r < rows; r++) sum[r] = _mm256_setzero_si256();
         for (int64_t k = 0; k < depth; k += 4) {
-            const uint8_t *codes = panel + HEAD_BYTES + 16 * k + 4 * j;
+            const uint8_t *codes = own + HEAD_BYTES + 16 * k;
             __m256i b = _mm256_sub_epi8(_mm256_loadu_si256((const __m256i *)codes), center);
             __m256i magnitude = _mm256_abs_epi8(b);
             VLM_UNROLL for (int r = 0; r < rows; r++) {
@@ -119,7 +121,7 @@ VLM_INLINE VLM_AVX2 void tile_avx2(
                 sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(pairs, ones));
             }
         }
-        __m256 d = _mm256_loadu_ps((const float *)(const void *)(panel + 4 * j));
+        __m256 d = _mm256_loadu_ps((const float *)(const void *)own);
         VLM_UNROLL for (int r = 0; r < rows; r++) {
             __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r]), d);
             store8(c + r * ldc + j, columns - j, _mm256_mul_ps(value, _mm256_set1_ps(scales[r].scale)));
@@ -140,32 +142,40 @@ VLM_AVX2 void vlm_int8_tile_avx2(
 // ---- AVX-512 with VNNI -------------------------------------------------------------------------------------------
 
 VLM_INLINE VLM_VNNI void tile_avx512(
-    int rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *scales,
+    int rows, int panels, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *scales,
     const uint8_t *panel, float *c, int64_t ldc) {
-    __m512i sum[VLM_QUANTIZED_ROWS_AVX512];
+    const int64_t panel_bytes = HEAD_BYTES + PANEL_COLUMNS * depth;
+    __m512i sum[2][VLM_QUANTIZED_ROWS_AVX512];
     // The codes are not centred: -128 times the sum of the row's integers is where their sum begins.
-    VLM_UNROLL for (int r = 0; r < rows; r++) sum[r] = _mm512_set1_epi32(CENTER * scales[r].minus_sum);
-    const uint8_t *codes = panel + HEAD_BYTES;
-    for (int64_t k = 0; k < depth; k += 16)
-        VLM_UNROLL for (int t = 0; t < 4; t++) {
-            __m512i b = _mm512_loadu_si512(codes + 16 * k + 64 * t);
-            VLM_UNROLL for (int r = 0; r < rows; r++) {
-                int32_t word;
-                memcpy(&word, q + r * ldq + k + 4 * t, 4);
-                sum[r] = _mm512_dpbusd_epi32(sum[r], b, _mm512_set1_epi32(word));
-            }
+    VLM_UNROLL for (int p = 0; p < panels; p++)
+        VLM_UNROLL for (int r = 0; r < rows; r++) sum[p][r] = _mm512_set1_epi32(CENTER * scales[r].minus_sum);
+    // One step at a time: what compilers load ahead for several finds no registers.
+    VLM_NO_UNROLL for (int64_t k = 0; k < depth; k += 4) {
+        __m512i b[2];
+        VLM_UNROLL for (int p = 0; p < panels; p++)
+            b[p] = _mm512_loadu_si512(panel + p * panel_bytes + HEAD_BYTES + 16 * k);
+        VLM_UNROLL for (int r = 0; r < rows; r++) {
+            int32_t word;
+            memcpy(&word, q + r * ldq + k, 4);
+            __m512i a = _mm512_set1_epi32(word);
+            VLM_UNROLL for (int p = 0; p < panels; p++) sum[p][r] = _mm512_dpbusd_epi32(sum[p][r], b[p], a);
         }
-    __m512 d = _mm512_loadu_ps(panel);
-    VLM_UNROLL for (int r = 0; r < rows; r++) {
-        __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), d);
-        store16(c + r * ldc, columns, _mm512_mul_ps(value, _mm512_set1_ps(scales[r].scale)));
+    }
+    VLM_UNROLL for (int p = 0; p < panels; p++) {
+        __m512 d = _mm512_loadu_ps(panel + p * panel_bytes);
+        VLM_UNROLL for (int r = 0; r < rows; r++) {
+            __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[p][r]), d);
+            store16(
+                c + r * ldc + PANEL_COLUMNS * p, columns - PANEL_COLUMNS * p,
+                _mm512_mul_ps(value, _mm512_set1_ps(scales[r].scale)));
+        }
     }
 }
 
 VLM_VNNI void vlm_int8_tile_avx512(
     int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *scales,
     const uint8_t *panel, float *c, int64_t ldc) {
-#define tile tile_avx512
+#define tile(r, ...) columns > PANEL_COLUMNS ? tile_avx512(r, 2, __VA_ARGS__) : tile_avx512(r, 1, __VA_ARGS__)
     switch (rows) {
         VLM_CASE(1) VLM_CASE(2) VLM_CASE(3) VLM_CASE(4) VLM_CASE(5) VLM_CASE(6)
         VLM_CASE(7) VLM_CASE(8) VLM_CASE(9) VLM_CASE(10) VLM_CASE(11) VLM_CASE(12)

@@ -209,11 +209,12 @@ static void quantized_panel(
 void vlm_quantized_columns(const vlm_kernels *k, const vlm_quantized_product *p, int64_t first, int64_t end) {
     int64_t panel_bytes =
         p->w_type == VLM_I8 ? vlm_int8_panel_bytes(p->depth) : vlm_quantized_panel_bytes(p->w_type, p->depth);
+    int64_t columns = p->w_type == VLM_I8 ? 2 * VLM_PANEL_COLUMNS : VLM_PANEL_COLUMNS;
     // Whole tiles, so that blocks split rows where the tiles would.
     int64_t block = vlm_max(1, ROW_BLOCK_BYTES / (p->depth * k->quantized_rows * p->parts)) * k->quantized_rows;
     for (int64_t row = 0; row < p->rows; row += block)
-        for (int64_t j = first; j < end; j += VLM_PANEL_COLUMNS)
+        for (int64_t j = first; j < end; j += columns)
             quantized_panel(
-                k, p, p->panels + j / VLM_PANEL_COLUMNS * panel_bytes, j, vlm_min(VLM_PANEL_COLUMNS, end - j), row,
+                k, p, p->panels + j / VLM_PANEL_COLUMNS * panel_bytes, j, vlm_min(columns, end - j), row,
                 vlm_min(p->rows, row + block));
 }

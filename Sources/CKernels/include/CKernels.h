@@ -105,7 +105,7 @@ typedef struct vlm_kernels {
     void (*int8_row)(int64_t depth, const float *x, int8_t *q, vlm_row_block *row);
 
     /// The same as `quantized_tile` for rows as `int8_row` writes them, with one scale each, [rows], a depth that is a
-    /// multiple of 16 and at most 2^16, and a panel that `vlm_int8_pack` wrote (int8.c).
+    /// multiple of 16 and at most 2^16, and up to 32 columns of one or two panels that `vlm_int8_pack` wrote (int8.c).
     void (*int8_tile)(
         int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *scales,
         const uint8_t *panel, float *c, int64_t ldc);

@@ -162,7 +162,9 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
     // Tasks of equal numbers of columns: several for each thread, so that one that is late holds up little.
     let columns = Int(vlm_quantized_panel_columns())
     let counts = calls.map { (Int($0.columns) + columns - 1) / columns }
-    let perTask = max(1, counts.reduce(0, +) / (context.pool.threadCount * 6))
+    // An even number where there are many: rows of one scale take two panels at a time.
+    let share = counts.reduce(0, +) / (context.pool.threadCount * 6)
+    let perTask = share > 1 ? share & ~1 : 1
     let tasks = counts.indices.flatMap { index in
         stride(from: 0, to: counts[index], by: perTask).map { (call: index, first: $0 * columns) }
     }
