@@ -1,6 +1,8 @@
 import Foundation
+import LanguageDecoder
 import LLaVAPipeline
 import ModelFiles
+import NeuralNetwork
 import Tensors
 import TestSupport
 import Testing
@@ -33,6 +35,36 @@ struct CheckpointConversionTests {
                 == Data(contentsOf: URL(filePath: parts.path("b.gguf"))))
         let (first, last) = (try LLaVAModel.load(from: source), try LLaVAModel.load(from: parts.path("back")))
         #expect(first.config.llama == last.config.llama && first.config.eosTokenIds == last.config.eosTokenIds)
+    }
+
+    @Test("rounding that changes nothing is refused, and the rest gives what the converted file gives")
+    func quantization() throws {
+        let (plain, blocks) = (parts.decoder.path, parts.path("blocks.gguf"))
+        _ = try CheckpointConversion(plain, to: blocks, as: .q8_0)
+        func load(_ path: String, _ quantization: Quantization) throws -> LLaVAModel {
+            var options = LoadOptions()
+            options.quantization = quantization
+            return try LLaVAModel.load(from: path, options: options)
+        }
+        for (path, quantization) in [
+            (plain, Quantization(encoder: .int8)), (blocks, Quantization(encoder: .int8, decoder: .q4_0)),
+        ] {
+            #expect(throws: LLaVAError.self) { try load(path, quantization) }
+        }
+        // The file's embeddings are rounded too; from the same ones on both multiply the same blocks.
+        let embeddings = try load(plain, Quantization()).decoder.embedTokens([1, 5, 9, 2, 7])
+        func states(_ model: LLaVAModel, _ products: QuantizedProducts) -> [Float] {
+            var context = ComputeContext()
+            context.quantizedProducts = products
+            return context.run {
+                var cache = KVCache(model.decoder.config, capacity: 5)
+                return model.decoder.hiddenStates(embeddings, cache: &cache).floats
+            }
+        }
+        let rounded = try load(plain, Quantization(encoder: .int8, decoder: .q8_0))
+        #expect(states(rounded, .exact) == states(try load(plain, Quantization()), .native))
+        #expect(states(rounded, .native) != states(rounded, .exact))
+        #expect(states(rounded, .native) == states(try load(blocks, Quantization()), .native))
     }
 
     @Test(

@@ -61,6 +61,16 @@ extension LLaVAModel {
         if let tower = options.visionTower, !hasTower {
             throw LLaVAError.unusedOption(path: tower, reason: "the model has no mm_vision_tower in config.json")
         }
+        let rounded = options.quantization
+        let holdsPlainMaps = checkpoint.tensors.contains { name, tensor in
+            name.hasPrefix("model.layers.") && tensor.rank == 2 && !tensor.elementType.isBlockQuantized
+        }
+        if let words = rounded.words, !(rounded.encoder != nil && hasTower || rounded.decoder != nil && holdsPlainMaps)
+        {
+            throw LLaVAError.unusedOption(
+                path: words, reason: hasTower ? "the file holds the decoder in blocks" : "the model has no such weights"
+            )
+        }
         if let lora = options.lora {
             let left = reader.unused.filter { $0.contains(".lora_A.") || $0.contains(".lora_B.") }
             if let first = left.first {
