@@ -281,6 +281,21 @@ import Tokenization
         expectRefusal(try vlm("bench", "encoder", "--vision-tower", tower, "--forms", "int7"), 2, "int7")
     }
 
+    @Test("bench kernels measures every shape on every route")
+    func benchKernels() throws {
+        let run = try vlm("bench", "kernels", "--seconds", "0.001", timeLimit: 120)
+        let report = try JSONValue(parsing: [UInt8](run.output), source: "bench")
+        #expect(report["products"]?.array?.count == 20 && report["attention"]?.array?.count == 6)
+        let layers = try #require(report["convolutions"]?.array)
+        #expect(layers.map { $0["layer"]?.string } == (1...12).map { "conv\($0)" })
+        for layer in layers {
+            for route in ["im2win", "row_run", "im2col"] {
+                #expect(layer["routes"]?[route]?["gflops"]?.double ?? 0 > 0, "\(layer)")
+            }
+        }
+        expectRefusal(try vlm("bench", "kernels", "--seconds", "0"), 2, "--seconds")
+    }
+
     @Test("without a model the one that ships answers, and says so; where it is not, one is asked for")
     func demoModel() throws {
         let picture = Fixtures.directory.appending(path: "images/scene-1.png").path

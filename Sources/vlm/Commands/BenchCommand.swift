@@ -8,11 +8,13 @@ struct BenchCommand: ParsableCommand {
         discussion: """
             EXAMPLES
               vlm bench decoder --model DIR --prompt-tokens 512
+              vlm bench kernels
               vlm bench encoder --vision-tower DIR --image a.jpg
               vlm bench quantization --model X.gguf --text book.txt
               vlm bench budget
             """,
         subcommands: [
-            BenchEncoderCommand.self, BenchDecoderCommand.self, BenchQuantizationCommand.self, BenchBudgetCommand.self,
+            BenchKernelsCommand.self, BenchEncoderCommand.self, BenchDecoderCommand.self, BenchQuantizationCommand.self,
+            BenchBudgetCommand.self,
         ])
 }
