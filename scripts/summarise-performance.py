@@ -23,6 +23,7 @@ def spread(values):
 
 
 encoder, q4_1, q4_0 = read("encoder"), read("smollm2-q4_1"), read("smollm2-q4_0")
+kernels = read("kernels")
 short, long, pmod = read("llama-7b-64"), read("llama-7b-576"), read("p-mod-7b")
 peak = encoder["float32_gflops"]
 
@@ -71,7 +72,7 @@ The prompt of the Q4_1 file here is {best:.2f} times as fast as that of llama.cp
 
 Tower and prompt of a 7B model, from the tables above. MQT-LLaVA's shape with 16 visual tokens and 48 of text, int8 tower and
 Q4_0 decoder here: {ours / 1000:.2f} s. LLaVA-1.5's shape with 576 visual tokens, text not counted, in llama.cpp: {theirs / 1000:.1f} s,
-{theirs / ours:.1f} times as long. The query transformer itself, some 10 MFLOP a token, is not in it.
+{theirs / ours:.1f} times as long. The query transformer is in neither.
 
 ## Mixture of depths
 
@@ -79,3 +80,24 @@ p-MoD's 7B shape in float16, a prompt of {pmod['prefill']['tokens']} tokens of w
 {pmod['prefill']['milliseconds'] / 1000:.1f} s, {pmod['prefill_without_skipping']['milliseconds'] / 1000:.1f} s with none skipped
 (ratio {pmod['prefill_ratio']:.3f}, the median of pairs); {pmod['prefill_without_skipping']['of_float32_peak']:.0%} of the float32
 peak.""")
+
+print("""
+## Kernels
+
+`vlm bench kernels`: the best of a second, as part of the peak that float32 register tiles reach around the same time; products of
+8-bit integers as part of four times that. Products are named by rows x columns x depth, attention by tokens and size of a head,
+convolutions are the layers of the im2win paper, one image.""")
+products = {}
+for entry in kernels["products"]:
+    products.setdefault((entry["rows"], entry["columns"], entry["depth"]), {})[entry["weights"]] = entry["of_peak"]
+forms = list(next(iter(products.values())))
+table(["product"] + forms, [
+    [" x ".join(map(str, shape))] + [f"{rates[form]:.0%}" for form in forms] for shape, rates in products.items()])
+table(["attention", "GFLOP/s", "of peak"], [
+    [f"{entry['tokens']}, {entry['head_size']}, {entry['mask']}", f"{entry['gflops']:.0f}", f"{entry['of_peak']:.0%}"]
+    for entry in kernels["attention"]])
+routes = ("im2win", "row_run", "im2col")
+table(["layer", "taken"] + [f"{route}, GFLOP/s" for route in routes] + ["KiB of im2win", "of im2col"], [
+    [entry["layer"], entry["chosen"]] + [f"{entry['routes'][route]['gflops']:.0f}" for route in routes]
+    + [f"{entry['routes'][route]['scratch_bytes'] >> 10}" for route in ("im2win", "im2col")]
+    for entry in kernels["convolutions"]])

@@ -125,9 +125,11 @@ public struct Convolution2D: Sendable {
         let panels = current ?? PackedFilters(filters, geometry, route)
         let (result, output) = Tensor.uninitialized(
             shape: image.shape.dropLast(3) + [rows, columns, geometry.filters])
-        let perTask = stripRows(of: shape)
-        let tasks = (rows + perTask - 1) / perTask
         let images = image.rank == 4 ? image.shape[0] : 1
+        // A strip of a small image would be all of it, and leave work for one thread.
+        let parts = images < context.pool.threadCount ? context.pool.threadCount : 1
+        let perTask = min(stripRows(of: shape), (rows + parts - 1) / parts)
+        let tasks = (rows + perTask - 1) / perTask
         context.operations?.add(multiplyAdds: images * rows * columns * filters.count)
         let (imageFloats, outputFloats) = (extents.reduce(1, *), rows * columns * geometry.filters)
         let input = image.floatPointer
