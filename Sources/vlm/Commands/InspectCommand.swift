@@ -46,6 +46,12 @@ struct InspectCommand: ParsableCommand {
             valueName: "file"), completion: .file())
     var plot: String?
 
+    func validate() throws {
+        guard model.quantize == nil else {
+            throw ValidationError("--quantize is about computing; inspect shows weights as they are stored")
+        }
+    }
+
     func run() throws {
         try model.context.run {
             if try Self.isImage(path) {
