@@ -94,12 +94,23 @@ typedef struct vlm_kernels {
     /// Rows of `quantized_tile`.
     int64_t quantized_rows;
 
-    /// c[r][j] = sum_k row r [k] w[j][k] for r < rows <= quantized_rows, j < columns <= 16, with rows as `quantize_row`
-    /// writes them, [rows][ldq] and [rows][depth / 32], and a panel that `vlm_quantized_pack` wrote. All sets give the
-    /// same bits, whatever the tile (quantized_tile.c).
+    /// c[r][j] = (accumulate ? c[r][j] : 0) + sum_k row r [k] w[j][k] for r < rows <= quantized_rows, j < columns <= 16,
+    /// with rows as `quantize_row` writes them, [rows][ldq] and [rows][ldb], and a panel that `vlm_quantized_pack` wrote.
+    /// All sets give the same bits, whatever the tile (quantized_tile.c).
     void (*quantized_tile)(
         vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq,
-        const vlm_row_block *blocks, const uint8_t *panel, float *c, int64_t ldc);
+        const vlm_row_block *blocks, int64_t ldb, const uint8_t *panel, float *c, int64_t ldc, int accumulate);
+
+    /// Opens a panel, or `depth` elements of it that begin a block, for products of many rows (opened_tile.c). NULL, as
+    /// `opened_tile`, in sets that have no other form for them.
+    void (*open_panel)(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened);
+
+    /// The same as `quantized_tile` for up to 6 rows and 32 columns of one or two opened panels, `panel_bytes` apart, and
+    /// `groups` of 32 elements.
+    void (*opened_tile)(
+        vlm_element type, int64_t rows, int64_t columns, int64_t groups, const int8_t *q, int64_t ldq,
+        const vlm_row_block *blocks, int64_t ldb, const uint8_t *opened, int64_t panel_bytes, float *c, int64_t ldc,
+        int accumulate);
 
     /// Rounds a row of `depth` values to 8 bits with one scale; `row` has no half sums.
     void (*int8_row)(int64_t depth, const float *x, int8_t *q, vlm_row_block *row);
@@ -236,10 +247,12 @@ void vlm_product_columns(
 /// c = activation(a w^T + bias).
 typedef struct vlm_quantized_product {
     int64_t rows, columns, depth;  // M, N, K
-    int64_t parts;                 // 1, or 2: rows are a sum, of which `vlm_quantize_rest` wrote the second part
-    const int8_t *q;               // [parts][M][ldq]
-    int64_t ldq;                   // at least K; of VLM_I8, parts is 1
-    const vlm_row_block *blocks;   // [parts][M][K / 32], or [M]
+    const int8_t *q;               // [M][ldq], then the rest of rows that have one, [M][ldq]
+    int64_t ldq;                   // at least K
+    const vlm_row_block *blocks;   // [M][K / 32] and those of the rest, or [M] of VLM_I8, which has no rest
+    const uint64_t *outliers;      // [M][vlm_outlier_words(K)]: blocks of rows that have a rest; NULL if none do
+    const int32_t *outlier_starts; // [K / 32 + 1]: where the rows that have one in a block begin in outlier_rows, as
+    const int32_t *outlier_rows;   // `vlm_list_outliers` writes them
     vlm_element w_type;
     const uint8_t *panels;         // [ceil(N / panel columns)] panels
     float *c;                      // [M][N]
@@ -259,14 +272,22 @@ int64_t vlm_int8_panel_bytes(int64_t depth);
 /// Rounds and packs `columns` rows of a weight, [columns][depth], into a panel; missing ones become zero. `scratch` holds
 /// `depth` bytes.
 void vlm_int8_pack(int64_t columns, int64_t depth, const float *w, int8_t *scratch, uint8_t *panel);
-/// Quantises what quantising left of a row, x - q scale, as `quantize_row` does: both parts together are within
-/// 1 / 64516 of a block's largest magnitude.
+/// Words of 64 blocks, a bit each.
+static inline int64_t vlm_outlier_words(int64_t depth) { return (depth + 2047) / 2048; }
+/// Quantises what quantising left of the blocks of a row that stand out, whose scales are above twice the mean: of these
+/// both parts together are within 1 / 64516 of the largest magnitude. Of other blocks it writes zeros, and no bit.
 void vlm_quantize_rest(
     const vlm_kernels *k, int64_t depth, const float *x, const int8_t *q, const vlm_row_block *blocks, int8_t *rest,
-    vlm_row_block *rest_blocks);
+    vlm_row_block *rest_blocks, uint64_t *outliers);
+/// Lists the rows of every block that have a rest, ascending: of block b those from starts[b] to starts[b + 1]. There are as
+/// many as bits in `outliers`.
+void vlm_list_outliers(int64_t rows, int64_t depth, const uint64_t *outliers, int32_t *starts, int32_t *list);
+/// Floats of scratch that `vlm_quantized_columns` needs.
+size_t vlm_quantized_scratch(const vlm_kernels *k, const vlm_quantized_product *p);
 /// Computes columns [first, end) of the product. `first` is a multiple of a panel's columns. A row's bytes do not depend
 /// on how many rows there are, nor on the kernels.
-void vlm_quantized_columns(const vlm_kernels *k, const vlm_quantized_product *p, int64_t first, int64_t end);
+void vlm_quantized_columns(
+    const vlm_kernels *k, const vlm_quantized_product *p, int64_t first, int64_t end, float *scratch);
 
 /// The gradient of a weight: c = a^T b, a sum of outer products over the depth.
 typedef struct vlm_outer {

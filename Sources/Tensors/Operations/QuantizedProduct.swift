@@ -7,17 +7,18 @@ public enum QuantizedProducts: String, Sendable {
     /// Weights are widened to float32: the product that the file's numbers define, to the rounding of float32.
     case exact
     /// Rows are rounded in blocks of 32 and multiplied in integers: several times faster. Of 8 bits, as llama.cpp has it by
-    /// default, some thousandths are lost; a model may want 16 where that matters.
+    /// default, some thousandths are lost; a model may want more where that matters.
     case native
 }
 
 /// What native products keep of the rows that they multiply, in blocks of 32.
-public enum RowPrecision: Int, Sendable {
+public enum RowPrecision: Sendable {
     /// Integers of 8 bits: a value is off by at most 1/254 of its block's largest magnitude.
-    case eightBits = 1
-    /// A sum of two such parts, the second what the first left: at most 1/64516 off, for twice the multiply-adds. The
-    /// weight is read from memory once.
-    case sixteenBits = 2
+    case eightBits
+    /// The same, but 16 bits in blocks whose largest magnitude is above twice the mean of the row's blocks: where a few
+    /// channels are tens of times larger than others, as after the norms of a LLaMA decoder, they would hide these in their
+    /// rounding. Such blocks, about a twelfth of them, take twice the multiply-adds.
+    case fineOutliers
 }
 
 /// A weight `[out, in]` in blocks or rows of integers, in the order in which native products read it.
@@ -152,7 +153,8 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
         calls.append(
             vlm_quantized_product(
                 rows: Int64(x.rows), columns: Int64(weight.shape[0]), depth: Int64(x.columns),
-                parts: Int64(rows.parts), q: rows.integers, ldq: Int64(rows.stride), blocks: rows.blocks,
+                q: rows.integers, ldq: Int64(rows.stride), blocks: rows.blocks, outliers: rows.outliers,
+                outlier_starts: rows.outlierStarts, outlier_rows: rows.outlierRows,
                 w_type: map.weight.type.kernelStorage,
                 panels: UnsafePointer(storage.base.assumingMemoryBound(to: UInt8.self)), c: c,
                 ldc: Int64(weight.shape[0]), bias: map.bias?.floatPointer, activation: map.activation.kernel))
@@ -174,19 +176,23 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
             let (call, first) = tasks[index]
             withUnsafePointer(to: calls[call]) {
                 let end = min(Int($0.pointee.columns), first + perTask * columns)
-                vlm_quantized_columns(kernels, $0, Int64(first), Int64(end))
+                let scratch = Scratch(vlm_quantized_scratch(kernels, $0))
+                vlm_quantized_columns(kernels, $0, Int64(first), Int64(end), scratch.floats)
             }
         }
     }
     return results
 }
 
-/// Rows rounded to 8 bits, in blocks of 32, and after all of them perhaps what that left; or each with one scale.
+/// Rows rounded to 8 bits, in blocks of 32, and after all of them what that left of blocks that stand out; or each with one
+/// scale.
 private final class QuantizedRows {
     let integers: UnsafeMutablePointer<Int8>
     let blocks: UnsafeMutablePointer<vlm_row_block>
-    /// 2 if what rounding left is there too.
-    let parts: Int
+    /// Which blocks of a row stand out; nil if rows have one scale each, or none stands out.
+    let outliers: UnsafeMutablePointer<UInt64>?
+    /// The same by blocks: where the rows of each begin in a list of them.
+    let outlierStarts, outlierRows: UnsafeMutablePointer<Int32>?
     /// Integers from one row to the next: an odd number of cache lines, so that the rows of a tile do not meet in the same
     /// sets of the cache.
     let stride: Int
@@ -195,31 +201,50 @@ private final class QuantizedRows {
     init(_ x: Tensor, _ precision: RowPrecision?, _ context: ComputeContext) {
         let (depth, count) = (x.columns, x.rows)
         let perRow = precision == nil ? 1 : depth / 32
-        parts = precision?.rawValue ?? 1
+        let words = Int(vlm_outlier_words(Int64(depth)))
+        let parts = precision == .fineOutliers ? 2 : 1
         stride = ((depth + 63) / 64 | 1) * 64
         integers = .allocate(capacity: max(1, parts * count * stride))
         blocks = .allocate(capacity: max(1, parts * count * perRow))
+        let outliers =
+            parts == 2 ? UnsafeMutablePointer<UInt64>.allocate(capacity: max(1, count * words)) : nil
         let (kernels, floats, integers, blocks, stride) = (
             context.kernels.table, x.floatPointer, integers, blocks, stride
         )
         context.forEachRows(count, columns: depth) { rows in
             for row in rows {
                 let (values, q, block) = (floats + row * depth, integers + row * stride, blocks + row * perRow)
-                guard let precision else {
+                guard precision != nil else {
                     kernels.pointee.int8_row(Int64(depth), values, q, block)
                     continue
                 }
                 kernels.pointee.quantize_row(Int64(depth), values, q, block)
-                if precision == .sixteenBits {
-                    vlm_quantize_rest(
-                        kernels, Int64(depth), values, q, block, q + count * stride, block + count * perRow)
-                }
+                guard let outliers else { continue }
+                vlm_quantize_rest(
+                    kernels, Int64(depth), values, q, block, q + count * stride, block + count * perRow,
+                    outliers + row * words)
             }
         }
+        let number = UnsafeBufferPointer(start: outliers, count: outliers == nil ? 0 : count * words).reduce(0) {
+            $0 + $1.nonzeroBitCount
+        }
+        guard let outliers, number > 0 else {
+            outliers?.deallocate()
+            (self.outliers, outlierStarts, outlierRows) = (nil, nil, nil)
+            return
+        }
+        self.outliers = outliers
+        let starts = UnsafeMutablePointer<Int32>.allocate(capacity: perRow + 1)
+        let list = UnsafeMutablePointer<Int32>.allocate(capacity: number)
+        vlm_list_outliers(Int64(count), Int64(depth), outliers, starts, list)
+        (outlierStarts, outlierRows) = (starts, list)
     }
 
     deinit {
         integers.deallocate()
         blocks.deallocate()
+        outliers?.deallocate()
+        outlierStarts?.deallocate()
+        outlierRows?.deallocate()
     }
 }
