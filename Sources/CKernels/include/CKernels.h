@@ -441,7 +441,7 @@ void vlm_resample_horizontal_portable(
 void vlm_resample_vertical_portable(
     const vlm_resample_taps *taps, const uint8_t *input, int64_t width, int64_t first, int64_t end, uint8_t *output);
 
-/// Stores n values as float16, Q8_0 or Q4_0; of blocks, n is a multiple of 32. Returns the index of the first value that
+/// Stores n values, whole blocks of them, as float16 or any type of blocks. Returns the index of the first value that
 /// cannot be stored, or of the first of the block whose scale cannot; -1 if there is none.
 int64_t vlm_narrow(vlm_element type, int64_t n, const float *x, void *y);
 

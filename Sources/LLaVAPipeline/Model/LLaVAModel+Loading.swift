@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import LanguageDecoder
 import ModelFiles
@@ -86,11 +87,13 @@ extension LLaVAModel {
 }
 
 /// A checkpoint with the caller's overrides applied.
-private struct CheckpointFiles {
+struct CheckpointFiles {
     let directory: CheckpointDirectory
     let configData: Data
     /// What the configuration is called in messages.
     var configPath: String { directory.gguf?.path ?? directory.path + "/config.json" }
+    /// The configuration's keys and values.
+    var config: JSONValue { get throws { try JSONValue(parsing: [UInt8](configData), source: configPath) } }
     var tensors: [String: Tensor]
     /// Names of the tensors that come from an adapter.
     private(set) var adapterNames: Set<String> = []
