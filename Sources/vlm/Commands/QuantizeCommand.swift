@@ -10,26 +10,33 @@ struct QuantizeCommand: ParsableCommand {
         commandName: "quantize",
         abstract: "Write a model again with its weights rounded to blocks of 4, 5, 6 or 8 bits.",
         discussion: """
-            A model that sees (LLaVA, MQT-LLaVA, p-MoD, or one that vlm assemble made) becomes a directory that holds all
-            of it: decoder.gguf, vision_tower/, connector.safetensors and a model.json that names them. Every command
-            takes the directory as a model. A decoder alone, or OUT.gguf of any model, becomes one GGUF file. llama.cpp
-            reads these files too, unless the decoder has a mixture of depths, which it refuses.
+            A model that sees (LLaVA, MQT-LLaVA, p-MoD, or one that vlm assemble made) becomes a
+            directory that holds all of it: decoder.gguf, vision_tower/, connector.safetensors, and
+            a model.json that names them. Every command takes the directory as a model. A decoder
+            alone, or OUT.gguf of any model, becomes one GGUF file. llama.cpp reads these files too,
+            but refuses those of a mixture of depths, which it would run without its routers.
 
-            --type is for the matrices of the decoder's layers. Bits and error by type, of weights that are normally
-            distributed: q8_0 8.5 bits, 0.5 %; q6_k 6.6, 1.7 %; q5_k 5.5, 3.4 %; q5_1 6, 3.7 %; q5_0 5.5, 4.3 %;
-            q4_k 4.5, 6.9 %; q4_1 5, 7.7 %; q4_0 4.5, 8.6 %. The k types need rows that are multiples of 256; where they are not,
-            q5_0, q5_1 and q8_0 stand in for q4_k, q5_k and q6_k. int8 and int4 mean q8_0 and q4_0, as in --quantize,
-            which rounds when a model is loaded and writes nothing.
+            --type is for the matrices of the decoder's layers. What a type takes and loses, of
+            weights that are normally distributed:
 
-            What was written is read back and compared with the source: the error that is printed is measured. Weights
-            are converted one by one, so a model may be larger than memory.
+              q8_0  8.5 bits, off by 0.5 %      q5_0  5.5 bits, off by 4.3 %
+              q6_k  6.6 bits, off by 1.7 %      q4_k  4.5 bits, off by 6.9 %
+              q5_k  5.5 bits, off by 3.4 %      q4_1  5.0 bits, off by 7.7 %
+              q5_1  6.0 bits, off by 3.7 %      q4_0  4.5 bits, off by 8.6 %
+
+            The k types need rows that are multiples of 256; where they are not, q5_0, q5_1 and q8_0
+            stand in for q4_k, q5_k and q6_k. int8 and int4 mean q8_0 and q4_0, as in --quantize of
+            other commands, which rounds when a model is loaded and writes nothing.
+
+            What was written is read back and compared with the source: the error that is printed
+            is measured. Weights are converted one by one, so a model may be larger than memory.
 
             EXAMPLES
-              vlm quantize p-MoD-LLaVA-v1.5-7B p-mod.q4_k --type q4_k                # a directory
+              vlm quantize p-MoD-LLaVA-v1.5-7B p-mod.q4_k --type q4_k       # a directory
+              vlm ask --model p-mod.q4_k --image kitchen.jpg "how many cups?"
               vlm quantize MQT-LLaVA-7b mqt.q8_0 --type q8_0 --encoder q8_0 --template llava_v1
-              vlm quantize vicuna-7b vicuna-7b.q4_k.gguf --type q4_k                 # a file, which llama.cpp runs too
+              vlm quantize vicuna-7b vicuna-7b.q4_k.gguf --type q4_k        # for llama.cpp too
               vlm quantize SmolLM2.f16.gguf SmolLM2.q4_1.gguf --type q4_1 --embeddings q8_0
-              vlm ask --model p-mod.q4_k --image kitchen.jpg "how many cups are there?"
             """)
 
     /// Names for the types that `--quantize` calls so.
