@@ -141,6 +141,50 @@ struct ModelQuantizationTests {
         }
     }
 
+    @Test("rounding at load is refused where a part is in blocks already, and done where another is not")
+    func roundingAgain() throws {
+        try quantize(TinyModel.path, to: "both", .q8_0, encoder: .q8_0)
+        try quantize(TinyModel.path, to: "decoder", .q8_0)
+        func load(_ name: String, _ quantization: Quantization) throws -> LLaVAModel {
+            var options = LoadOptions()
+            options.quantization = quantization
+            return try LLaVAModel.load(from: path(name), options: options)
+        }
+        // The routers of a mixture are plain, and nothing that is rounded.
+        for quantization in [
+            Quantization(encoder: .int8), .init(decoder: .q4_0), .init(encoder: .int8, decoder: .q4_0),
+        ] {
+            #expect(throws: LLaVAError.self) { try load("both", quantization) }
+        }
+        #expect(throws: LLaVAError.self) { try load("decoder", Quantization(decoder: .q4_0)) }
+        _ = try load("decoder", Quantization(encoder: .int8, decoder: .q4_0))
+    }
+
+    @Test("adapters of low rank come along, and a file of the decoder alone has no place for them")
+    func adapters() throws {
+        let parts = try TinyParts()
+        var options = LoadOptions()
+        options.lora = path("lora")
+        let map = "model.layers.1.self_attn.q_proj"
+        try FileManager.default.createDirectory(atPath: path("lora"), withIntermediateDirectories: true)
+        try SafetensorsWriter.write(
+            [
+                "base_model.model.\(map).lora_A.weight": .random([2, 64], seed: 8),
+                "base_model.model.\(map).lora_B.weight": .random([64, 2], seed: 9),
+            ], to: path("lora/adapter_model.safetensors"))
+        try Data(#"{"peft_type": "LORA", "r": 2, "lora_alpha": 4}"#.utf8)
+            .write(to: root.appending(path: "lora/adapter_config.json"))
+        let source = try assembled(parts)
+        try quantize(source, to: "model", .q8_0, options: options)
+        for file in ["adapter_config.json", "adapter_model.safetensors"] {
+            let copied = try Data(contentsOf: root.appending(path: "model/lora/\(file)"))
+            #expect(try copied == Data(contentsOf: root.appending(path: "lora/\(file)")))
+        }
+        #expect(try LLaVAModel.load(from: path("model")).adapters.count == 1)
+        let error = #expect(throws: LLaVAError.self) { try quantize(path("model"), to: "a.gguf", .q8_0) }
+        #expect("\(error, default: "")".contains("lora"))
+    }
+
     /// A model assembled of a DINOv2 tower, a decoder and a new connector.
     private func assembled(_ parts: TinyParts) throws -> String {
         _ = try AssembledModel.write(
