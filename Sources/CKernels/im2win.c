@@ -52,7 +52,7 @@ void vlm_im2win_rows(const vlm_convolution *c, const float *input, int64_t first
                 window + (m - first) * vlm_im2win_row_floats(c) + u * c->channels, c->filter_height * c->channels);
 }
 
-static void im2col_rows(const vlm_convolution *c, const float *input, int64_t first, int64_t end, float *columns) {
+void vlm_im2col_rows(const vlm_convolution *c, const float *input, int64_t first, int64_t end, float *columns) {
     for (int64_t m = first; m < end; m++)
         for (int64_t x = 0; x < c->output_width; x++)
             for (int64_t u = 0; u < c->filter_height; u++) {
@@ -107,7 +107,7 @@ void vlm_convolution_rows(
     const float *panels, const float *bias, vlm_activation activation, int64_t first, int64_t end, float *scratch,
     float *output) {
     if (route == VLM_IM2WIN) vlm_im2win_rows(c, input, first, end, scratch);
-    if (route == VLM_IM2COL) im2col_rows(c, input, first, end, scratch);
+    if (route == VLM_IM2COL) vlm_im2col_rows(c, input, first, end, scratch);
 
     // A row run is one product per filter row; the other routes have the whole window in one run.
     int64_t runs = route == VLM_ROW_RUN ? c->filter_height : 1, depth = filter_depth(c), run = depth / runs;

@@ -338,6 +338,9 @@ int64_t vlm_im2win_row_floats(const vlm_convolution *c);
 /// Writes the windows of output rows [first, end): window[m][k][u][c] = input[m s + u - top][k - left][c].
 void vlm_im2win_rows(
     const vlm_convolution *c, const float *input, int64_t first, int64_t end, float *window);
+/// Writes every window of output rows [first, end) whole: columns[m][x][u][v][c] = input[m s + u - top][x s + v - left][c].
+void vlm_im2col_rows(
+    const vlm_convolution *c, const float *input, int64_t first, int64_t end, float *columns);
 /// Packs filters [Co][C][Hf][Wf] into panels [ceil(Co / tile_columns)][Hf Wf C][tile_columns] in the order the
 /// route reads: (v, u, c) for im2win, (u, v, c) for row runs and im2col.
 void vlm_convolution_pack(

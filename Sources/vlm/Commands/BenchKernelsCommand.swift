@@ -104,22 +104,13 @@ struct BenchKernelsCommand: ParsableCommand {
 
     // MARK: - Convolutions
 
-    /// Channels, extent of the image, filters, extent of a filter, stride.
-    private static let layers = [
-        (3, 227, 96, 11, 4), (3, 231, 96, 11, 4), (3, 227, 64, 7, 2), (64, 224, 64, 7, 2), (96, 24, 256, 5, 1),
-        (256, 12, 512, 3, 1), (3, 224, 64, 3, 1), (64, 112, 128, 3, 1), (64, 56, 64, 3, 1), (128, 28, 128, 3, 1),
-        (256, 14, 256, 3, 1), (512, 7, 512, 3, 1),
-    ]
-
     private func convolutions() -> [Report.Convolution] {
-        Self.layers.enumerated().map { index, layer in
-            let (channels, side, filters, extent, stride) = layer
-            let geometry = Convolution2D.Geometry(
-                channels: channels, filters: filters, filter: extent, stride: stride)
+        PublishedLayer.all.map { layer in
+            let (geometry, side) = (layer.geometry, layer.side)
+            let (channels, filters, extent) = (geometry.channels, geometry.filters, geometry.filterHeight)
             let image = Self.values([side, side, channels])
             let weights = Self.values([filters, channels, extent, extent])
-            let output = geometry.outputSize(height: side, width: side)
-            let operations = Double(2 * output.height * output.width * filters * geometry.depth)
+            let operations = Double(layer.operations)
             var rates: [String: Report.Rate] = [:]
             for (name, route) in [("im2win", Convolution2D.Route.im2win), ("row_run", .rowRun), ("im2col", .im2col)] {
                 let convolution = Convolution2D(geometry, filters: weights, route: route)
@@ -130,8 +121,8 @@ struct BenchKernelsCommand: ParsableCommand {
                     scratchBytes: convolution.scratchBytes(height: side, width: side))
             }
             return Report.Convolution(
-                layer: "conv\(index + 1)", input: "\(channels)x\(side)x\(side)",
-                filter: "\(filters)x\(channels)x\(extent)x\(extent)", stride: stride,
+                layer: layer.name, input: "\(channels)x\(side)x\(side)",
+                filter: "\(filters)x\(channels)x\(extent)x\(extent)", stride: geometry.strideHeight,
                 chosen: Convolution2D(geometry, filters: weights).route == .im2win ? "im2win" : "row_run", routes: rates
             )
         }
