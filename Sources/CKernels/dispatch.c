@@ -13,6 +13,7 @@
         .rms_norm = vlm_rms_norm_##isa, .activate = vlm_activate_##isa, .silu_gate = vlm_silu_gate_##isa,            \
         .add_scaled = vlm_add_scaled_##isa, .scale = vlm_scale_##isa, .multiply = vlm_multiply_##isa,                \
         .rotate_half = vlm_rotate_half_##isa, .widen = vlm_widen_##isa, .outer_tile = vlm_outer_tile_##isa,          \
+        .window_tile = vlm_window_tile_##isa,                                                                        \
         .layer_norm_backward = vlm_layer_norm_backward_##isa,                                                        \
         .rms_norm_backward = vlm_rms_norm_backward_##isa, .activate_backward = vlm_activate_backward_##isa,          \
         .silu_gate_backward = vlm_silu_gate_backward_##isa, .softmax_backward = vlm_softmax_backward_##isa,          \

@@ -76,6 +76,8 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
 #define VLM_DECLARE_FAMILIES(isa)                                                                                    \
     void vlm_product_tile_##isa(                                                                                     \
         int64_t, int64_t, int64_t, const float *const *, const float *, float *, int64_t, int);                      \
+    void vlm_window_tile_##isa(                                                                                      \
+        int64_t, int64_t, int64_t, int64_t, const float *const *, int64_t, const float *, float *, int64_t);         \
     void vlm_outer_tile_##isa(                                                                                       \
         int64_t, int64_t, int64_t, const float *, int64_t, const float *, float *, int64_t, int);                    \
     void vlm_pack_out_in_##isa(vlm_element, int64_t, int64_t, const void *, int64_t, float *);                       \

@@ -92,7 +92,9 @@ final class ConvolutionPeers {
         var worst: Float = 0
         for (a, b) in zip(expected, values) { worst = (a - b).magnitude <= worst ? worst : (a - b).magnitude }
         // Sums of K products of values up to 1.
-        guard worst < 1e-5 * Float(layer.geometry.depth) else { throw PeerError.disagree("\(layer.name), \(name)", worst: worst) }
+        guard worst < 1e-5 * Float(layer.geometry.depth) else {
+            throw PeerError.disagree("\(layer.name), \(name)", worst: worst)
+        }
     }
 
     /// Every window whole, on all threads, and one product.

@@ -121,8 +121,10 @@ struct Shapes: ParsableCommand {
 
 struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Take a turn of ours for every line read, and print its milliseconds: for programs in other languages.",
-        discussion: "Lines are \"convolution INDEX\" and \"attention INDEX\", as `kernel-peers shapes` numbers them from 0.")
+        abstract:
+            "Take a turn of ours for every line read, and print its milliseconds: for programs in other languages.",
+        discussion:
+            "Lines are \"convolution INDEX\" and \"attention INDEX\", as `kernel-peers shapes` numbers them from 0.")
 
     @Option(help: ArgumentHelp("Time of a turn.", valueName: "s")) var seconds = 0.1
     @Option(help: ArgumentHelp("Threads.", valueName: "n")) var threads = 2

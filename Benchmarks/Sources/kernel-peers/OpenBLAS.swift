@@ -2,10 +2,12 @@ import Foundation
 
 /// OpenBLAS, loaded at run time with its AVX-512 kernels: it does not know every processor and would take older ones.
 struct OpenBLAS {
-    private typealias Product = @convention(c) (
-        Int32, Int32, Int32, Int32, Int32, Int32, Float, UnsafePointer<Float>, Int32, UnsafePointer<Float>, Int32, Float,
-        UnsafeMutablePointer<Float>, Int32
-    ) -> Void
+    private typealias Product =
+        @convention(c) (
+            Int32, Int32, Int32, Int32, Int32, Int32, Float, UnsafePointer<Float>, Int32, UnsafePointer<Float>, Int32,
+            Float,
+            UnsafeMutablePointer<Float>, Int32
+        ) -> Void
 
     /// The processor whose kernels it took.
     let core: String
@@ -40,7 +42,8 @@ struct OpenBLAS {
     ) {
         let (rowMajor, plain, turned) = (Int32(101), Int32(111), Int32(112))
         product(
-            rowMajor, plain, isTurned ? turned : plain, Int32(rows), Int32(columns), Int32(depth), 1, a, Int32(depth), w,
+            rowMajor, plain, isTurned ? turned : plain, Int32(rows), Int32(columns), Int32(depth), 1, a, Int32(depth),
+            w,
             Int32(isTurned ? depth : columns), 0, c, Int32(columns))
     }
 }
@@ -57,7 +60,8 @@ enum PeerError: Error, CustomStringConvertible {
         case .missing(let what, let package): "\(what) is not there: apt-get install \(package)"
         case .kernels(let what): what
         case .disagree(let what, let worst): "\(what) computes something else than ours: off by \(worst)"
-        case .request(let line): "\(line): \"convolution INDEX\" and \"attention INDEX\" are known, as `kernel-peers shapes` prints them"
+        case .request(let line):
+            "\(line): \"convolution INDEX\" and \"attention INDEX\" are known, as `kernel-peers shapes` prints them"
         }
     }
 }

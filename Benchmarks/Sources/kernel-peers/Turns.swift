@@ -7,8 +7,8 @@ struct Turns {
     /// Turns of each.
     var rounds: Int
 
-    /// Milliseconds of a call: the median of a turn, which begins with calls that are not counted, so that threads are awake
-    /// and those of others asleep.
+    /// Milliseconds of a call: the median of a turn, which begins with a pause in which the threads of others fall asleep,
+    /// OpenBLAS's after 30 ms, and with calls that are not counted, which wake its own.
     func turn(_ body: () -> Void) -> Double {
         let clock = ContinuousClock()
         func repeated(_ seconds: Double, _ least: Int) -> [Double] {
@@ -19,7 +19,8 @@ struct Turns {
             }
             return times
         }
-        _ = repeated(0.03, 2)
+        Thread.sleep(forTimeInterval: 0.06)
+        _ = repeated(0.02, 2)
         let times = repeated(seconds, 3).sorted()
         return times[times.count / 2]
     }

@@ -73,6 +73,12 @@ typedef struct vlm_kernels {
         int64_t rows, int64_t columns, int64_t depth, const float *const *a, const float *panel, float *c, int64_t ldc,
         int accumulate);
 
+    /// c[r][j] = sum_u sum_k a[r][u step + k] panel[u depth + k][j] for u < runs, k < depth: `product_tile` with rows of A
+    /// that lie in several runs, as windows of a convolution do in its input. The sum ascends in (u, k).
+    void (*window_tile)(
+        int64_t rows, int64_t columns, int64_t runs, int64_t depth, const float *const *a, int64_t step,
+        const float *panel, float *c, int64_t ldc);
+
     /// panel[k][j] = w[j][k] for j < columns, 0 for columns <= j < tile_columns; k < depth.
     void (*pack_out_in)(
         vlm_element type, int64_t columns, int64_t depth, const void *w, int64_t ldw, float *panel);
@@ -320,7 +326,7 @@ float vlm_cross_entropy(const vlm_kernels *k, int64_t n, const float *x, int64_t
 
 typedef enum vlm_convolution_route {
     VLM_IM2WIN = 0,   // window strip, then the product with overlapping rows
-    VLM_ROW_RUN = 1,  // no copy: one product per filter row straight from the input; needs padding 0
+    VLM_ROW_RUN = 1,  // no copy: one run per filter row straight from the input; needs padding 0
     VLM_IM2COL = 2,   // every window stored whole: the oracle
 } vlm_convolution_route;
 
@@ -348,11 +354,12 @@ void vlm_convolution_pack(
     const void *filters, float *panels);
 /// Floats of scratch per task for `rows` output rows.
 size_t vlm_convolution_scratch(const vlm_convolution *c, vlm_convolution_route route, int64_t rows);
-/// Output rows [first, end) of the convolution, output [Ho][Wo][Co], bias [Co] or NULL.
+/// Output rows [first, end) of the convolution with filters [first_filter, end_filter), output [Ho][Wo][Co], bias [Co] or
+/// NULL. `first_filter` is a multiple of `tile_columns`.
 void vlm_convolution_rows(
     const vlm_kernels *k, const vlm_convolution *c, vlm_convolution_route route, const float *input,
-    const float *panels, const float *bias, vlm_activation activation, int64_t first, int64_t end, float *scratch,
-    float *output);
+    const float *panels, const float *bias, vlm_activation activation, int64_t first, int64_t end,
+    int64_t first_filter, int64_t end_filter, float *scratch, float *output);
 
 /// Floats of scratch that `vlm_convolution_filters_backward` needs for `rows` output rows.
 size_t vlm_convolution_filters_scratch(const vlm_kernels *k, const vlm_convolution *c, int64_t rows);
