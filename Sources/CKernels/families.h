@@ -95,7 +95,7 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
     void vlm_weighted_sum_##isa(int64_t, int64_t, const float *, const float *, int64_t, float *);                   \
     void vlm_finish_tile_##isa(int64_t, int64_t, float *, int64_t, const float *, vlm_activation);                   \
     void vlm_softmax_##isa(int64_t, float *);                                                                        \
-    float vlm_online_softmax_##isa(int64_t, float *, float *, float *);                                              \
+    void vlm_online_softmax_##isa(int64_t, const int64_t *, float *const *, float *, float *, float *);               \
     void vlm_layer_norm_##isa(int64_t, const float *, const float *, const float *, float, float *);                 \
     void vlm_rms_norm_##isa(int64_t, const float *, const float *, float, float *);                                  \
     void vlm_activate_##isa(vlm_activation, int64_t, const float *, float *);                                        \

@@ -123,7 +123,9 @@ struct ConvolutionTests {
         return output
     }
 
-    @Test("all routes are exact on small integers, in strips of any height and parts of the filters", arguments: ConvolutionCase.cases)
+    @Test(
+        "all routes are exact on small integers, in strips of any height and parts of the filters",
+        arguments: ConvolutionCase.cases)
     func integers(c: ConvolutionCase) {
         var random = SeededGenerator(seed: 31)
         let input = random.integers(c.height * c.width * c.channels), filters = random.integers(c.filters * c.depth)

@@ -52,14 +52,14 @@ struct OpenBLAS {
 enum PeerError: Error, CustomStringConvertible {
     case missing(String, install: String)
     case kernels(String)
-    case disagree(String, worst: Float)
+    case disagree(String, by: Float)
     case request(String)
 
     var description: String {
         switch self {
         case .missing(let what, let package): "\(what) is not there: apt-get install \(package)"
         case .kernels(let what): what
-        case .disagree(let what, let worst): "\(what) computes something else than ours: off by \(worst)"
+        case .disagree(let what, let difference): "\(what) computes something else than ours: off by \(difference)"
         case .request(let line):
             "\(line): \"convolution INDEX\" and \"attention INDEX\" are known, as `kernel-peers shapes` prints them"
         }

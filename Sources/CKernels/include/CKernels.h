@@ -138,9 +138,11 @@ typedef struct vlm_kernels {
     /// x = softmax(x) over n values, n > 0.
     void (*softmax)(int64_t n, float *x);
 
-    /// One step of the online softmax on base-2 scores: with m' = max(*maximum, max x), sets x = 2^(x - m'),
-    /// *sum = *sum 2^(m - m') + sum x, *maximum = m', and returns 2^(m - m').
-    float (*online_softmax)(int64_t n, float *x, float *maximum, float *sum);
+    /// One step of the online softmax on base-2 scores for each of up to VLM_MAX_TILE_ROWS rows, of which row r has
+    /// n[r] scores at x[r]: with m' = max(maximum[r], max x), sets x = 2^(x - m'), correction[r] = 2^(m - m'),
+    /// sum[r] = sum[r] 2^(m - m') + sum x and maximum[r] = m'. Without scores nothing changes and the correction is 1.
+    void (*online_softmax)(
+        int64_t rows, const int64_t *n, float *const *x, float *maximum, float *sum, float *correction);
 
     /// y = (x - mean) / sqrt(variance + epsilon) * weight + bias; y may be x.
     void (*layer_norm)(int64_t n, const float *x, const float *weight, const float *bias, float epsilon, float *y);
@@ -401,11 +403,11 @@ typedef struct vlm_attention {
     int64_t ldl;
 } vlm_attention;
 
-/// Query positions one task should cover.
-int64_t vlm_attention_task_queries(const vlm_attention *a);
-/// Floats of scratch that `vlm_attention_queries` needs for a task.
-size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a);
-/// Attention output of query positions [first, end), end - first <= task queries. A query without keys gives 0.
+/// Query positions one task should cover, where so many tasks at least would keep all threads busy.
+int64_t vlm_attention_task_queries(const vlm_attention *a, int64_t least_tasks);
+/// Floats of scratch that `vlm_attention_queries` needs for a task of `queries` positions.
+size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a, int64_t queries);
+/// Attention output of query positions [first, end), where scratch is for so many. A query without keys gives 0.
 void vlm_attention_queries(
     const vlm_kernels *k, const vlm_attention *a, int64_t first, int64_t end, float *scratch);
 

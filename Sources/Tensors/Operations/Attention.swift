@@ -73,8 +73,9 @@ private func attention(
             return call
         }
         var first = call(head: 0)
-        let perTask = Int(vlm_attention_task_queries(&first))
-        let scratchFloats = vlm_attention_scratch(kernels, &first)
+        // Four tasks for each thread, so that none waits long for the last.
+        let perTask = Int(vlm_attention_task_queries(&first, Int64(4 * context.pool.threadCount / heads)))
+        let scratchFloats = vlm_attention_scratch(kernels, &first, Int64(min(total, perTask)))
         let blocks = (total + perTask - 1) / perTask
         context.pool.run(heads * blocks) { task in
             let scratch = Scratch(scratchFloats)
