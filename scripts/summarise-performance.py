@@ -1,6 +1,7 @@
 """Prints docs/performance.md from the measurements of scripts/reproduce-performance."""
 
 import json
+import math
 import pathlib
 import statistics
 import sys
@@ -22,8 +23,12 @@ def spread(values):
     return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
+def mean(medians):
+    return f"{math.exp(statistics.fmean(map(math.log, medians))):.2f}"
+
+
 encoder, q4_1, q4_0 = read("encoder"), read("smollm2-q4_1"), read("smollm2-q4_0")
-kernels = read("kernels")
+kernels, peers, torch_peers = read("kernels"), read("kernel-peers"), read("torch-kernels")
 short, long, pmod = read("llama-7b-64"), read("llama-7b-576"), read("p-mod-7b")
 peak = encoder["float32_gflops"]
 
@@ -101,3 +106,42 @@ table(["layer", "taken"] + [f"{route}, GFLOP/s" for route in routes] + ["KiB of 
     [entry["layer"], entry["chosen"]] + [f"{entry['routes'][route]['gflops']:.0f}" for route in routes]
     + [f"{entry['routes'][route]['scratch_bytes'] >> 10}" for route in ("im2win", "im2col")]
     for entry in kernels["convolutions"]])
+
+print(f"""
+## Kernels against peers
+
+How many times as fast ours is, by turns of one round: median (least-greatest). `kernel-peers` of `Benchmarks/` runs ours, OpenBLAS
+(its {peers['open_blas']} kernels) and oneDNN in one process; `Benchmarks/peers/kernels.py` asks the same program and PyTorch
+2.1.2 or ONNX Runtime for turns. The layers are those above, one image in rows of pixels, float32, no bias. im2col is our own
+product over windows that are stored whole, OpenBLAS multiplies windows that the same code has stored, oneDNN is its direct
+convolution with filters in its own order. PyTorch is given both of its layouts.""")
+others = ("im2col", "im2col + OpenBLAS", "oneDNN")
+for run in peers["runs"]:
+    theirs = {entry["layer"]: entry["times_as_fast"] for entry in torch_peers["convolutions"]}
+    layouts = ("channels_last", "nchw") if run["threads"] == torch_peers["threads"] else ()
+    layers = [
+        (c["layer"], c["gflop"] / c["comparison"]["milliseconds"]["ours"] * 1000,
+         {**c["comparison"]["times_as_fast"], **theirs[c["layer"]]}) for c in run["convolutions"]]
+    print(f"\n{run['threads']} {'thread' if run['threads'] == 1 else 'threads'}, peak {run['float32_gflops']:.0f} GFLOP/s:")
+    table(
+        ["layer", "GFLOP/s", "of peak", *others] + [f"PyTorch, {layout}" for layout in layouts],
+        [[name, f"{rate:.0f}", f"{rate / run['float32_gflops']:.0%}"] + [spread(ratios[other]) for other in (*others, *layouts)]
+         for name, rate, ratios in layers]
+        + [["geometric mean", "", ""]
+           + [mean([statistics.median(ratios[other]) for _, _, ratios in layers]) for other in (*others, *layouts)]])
+    table(["product", "GFLOP/s", "OpenBLAS", "oneDNN"], [
+        [f"{p['rows']} x {p['columns']} x {p['depth']}",
+         f"{2e-6 * p['rows'] * p['columns'] * p['depth'] / p['comparison']['milliseconds']['ours']:.0f}"]
+        + [spread(p["comparison"]["times_as_fast"][other]) for other in ("OpenBLAS", "oneDNN")] for p in run["products"]])
+best = [statistics.median(c["times_as_fast"][c["best_layout"]]) for c in torch_peers["convolutions"]]
+tower = torch_peers["tower"]
+print(f"""
+Against the better of PyTorch's two layouts for each layer the geometric mean is {mean(best)}. Attention,
+{torch_peers['threads']} threads, {torch_peers['attention'][0]['heads']} heads, against PyTorch's scaled_dot_product_attention:""")
+table(["tokens, size of a head, mask", "ms", "PyTorch, ms", "times as fast"], [
+    [f"{a['tokens']}, {a['head_size']}, {'causal' if a['is_causal'] else 'full'}", f"{a['milliseconds']['ours']:.2f}",
+     f"{a['milliseconds']['PyTorch']:.2f}", spread(a["times_as_fast"]["PyTorch"])] for a in torch_peers["attention"]])
+print(f"""
+DINOv2 ViT-S/14, {tower['tokens']} tokens, to the state before the last block: ONNX Runtime {tower['milliseconds']['ONNX Runtime']:.1f} ms;
+ours {tower['milliseconds']['ours']:.1f} ms in float32, {spread(tower['times_as_fast']['ours'])} times as fast, and
+{tower['milliseconds']['int8']:.1f} ms with int8 weights, {spread(tower['times_as_fast']['int8'])} times as fast.""")
