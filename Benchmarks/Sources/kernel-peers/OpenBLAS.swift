@@ -1,6 +1,8 @@
 import Foundation
+import Tensors
 
-/// OpenBLAS, loaded at run time with its AVX-512 kernels: it does not know every processor and would take older ones.
+/// OpenBLAS, loaded at run time with its AVX-512 kernels where the processor has them: it does not know every processor and
+/// would take older ones.
 struct OpenBLAS {
     private typealias Product =
         @convention(c) (
@@ -16,7 +18,8 @@ struct OpenBLAS {
 
     /// Loads it; call once, before anything else could have.
     init() throws {
-        setenv("OPENBLAS_CORETYPE", "SkylakeX", 1)
+        let hasAVX512 = KernelSet.best.name == "avx512"
+        if hasAVX512 { setenv("OPENBLAS_CORETYPE", "SkylakeX", 1) }
         guard let library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL),
             let product = dlsym(library, "cblas_sgemm"), let setThreads = dlsym(library, "openblas_set_num_threads"),
             let corename = dlsym(library, "openblas_get_corename")
@@ -27,7 +30,7 @@ struct OpenBLAS {
         self.setThreads = unsafeBitCast(setThreads, to: (@convention(c) (Int32) -> Void).self)
         let name = unsafeBitCast(corename, to: (@convention(c) () -> UnsafePointer<CChar>?).self)
         core = name().map { String(cString: $0) } ?? ""
-        guard ["SkylakeX", "Cooperlake", "SapphireRapids"].contains(core) else {
+        guard !hasAVX512 || ["SkylakeX", "Cooperlake", "SapphireRapids"].contains(core) else {
             throw PeerError.kernels("OpenBLAS took its kernels for \(core), which are not AVX-512")
         }
     }
