@@ -5,8 +5,8 @@ import Synchronization
 /// A training step makes and drops the same hundreds of tensors each time; asking the system for their pages anew costs a
 /// fifth of it. A context has no pool unless it is given one, because what the pool keeps stays resident.
 public final class MemoryPool: Sendable {
-    /// Smaller blocks are left to the allocator.
-    static let smallestBlock = 1 << 16
+    /// Bytes of the smallest block; what is smaller is left to the allocator.
+    let smallestBlock: Int
     private struct Blocks {
         /// Addresses of free blocks by their size.
         var free: [Int: [UInt]] = [:]
@@ -17,7 +17,8 @@ public final class MemoryPool: Sendable {
     private let blocks = Mutex(Blocks())
 
     /// An empty pool.
-    public init() {}
+    /// - Parameter smallestBlock: bytes from which on it is asked; by default those of blocks that the system clears.
+    public init(smallestBlock: Int = 1 << 16) { self.smallestBlock = smallestBlock }
 
     deinit { close() }
 
@@ -40,10 +41,11 @@ public final class MemoryPool: Sendable {
         return (byteCount + step - 1) / step * step
     }
 
-    func take(_ size: Int) -> UnsafeMutableRawPointer {
+    func take(_ size: Int, _ counter: OperationCounter?) -> UnsafeMutableRawPointer {
         let address = blocks.withLock { $0.free[size]?.popLast() }
-        return address.flatMap { UnsafeMutableRawPointer(bitPattern: $0) }
-            ?? UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+        if let memory = address.flatMap({ UnsafeMutableRawPointer(bitPattern: $0) }) { return memory }
+        counter?.add(allocatedBytes: size)
+        return UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
     }
 
     func give(_ address: UInt, size: Int) {

@@ -17,9 +17,10 @@ public final class TensorStorage: @unchecked Sendable {
     init(byteCount: Int, isHuge: Bool = false) {
         let page = 1 << 21
         let wantsPages = isHuge && byteCount >= page
-        if !wantsPages, byteCount >= MemoryPool.smallestBlock, let pool = ComputeContext.current.memory {
+        let context = ComputeContext.current
+        if !wantsPages, let pool = context.memory, byteCount >= pool.smallestBlock {
             let size = MemoryPool.blockSize(for: byteCount)
-            let memory = pool.take(size)
+            let memory = pool.take(size, context.operations)
             self.base = memory
             self.byteCount = byteCount
             self.isMapped = false
@@ -29,6 +30,7 @@ public final class TensorStorage: @unchecked Sendable {
         let memory = UnsafeMutableRawPointer.allocate(
             byteCount: max(byteCount, 1), alignment: wantsPages ? page : 64)
         if wantsPages { madvise(memory, byteCount / page * page, MADV_HUGEPAGE) }
+        context.operations?.add(allocatedBytes: byteCount)
         self.base = memory
         self.byteCount = byteCount
         self.isMapped = false

@@ -146,15 +146,17 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
     for map in maps {
         let weight = map.weight.weight
         precondition(weight.shape[1] == x.columns, "product of \(x.shape) with \(weight.shape)")
-        context.operations?.add(multiplyAdds: x.rows * weight.count)
         let (result, c) = Tensor.uninitialized(shape: x.shape.dropLast() + [weight.shape[0]])
         let storage = map.weight.panels
         guard let rows = map.weight.type == .int8 ? whole : blocks else { preconditionFailure("rows were not rounded") }
+        context.operations?.add(
+            int8MultiplyAdds: x.rows * weight.count,
+            ofSecondParts: (rows.outliers?.count ?? 0) * 32 * weight.shape[0], bytesRead: storage.byteCount)
         calls.append(
             vlm_quantized_product(
                 rows: Int64(x.rows), columns: Int64(weight.shape[0]), depth: Int64(x.columns),
-                q: rows.integers, ldq: Int64(rows.stride), blocks: rows.blocks, outliers: rows.outliers,
-                outlier_starts: rows.outlierStarts, outlier_rows: rows.outlierRows,
+                q: rows.integers, ldq: Int64(rows.stride), blocks: rows.blocks, outliers: rows.outliers?.bits,
+                outlier_starts: rows.outliers?.starts, outlier_rows: rows.outliers?.rows,
                 w_type: map.weight.type.kernelStorage,
                 panels: UnsafePointer(storage.base.assumingMemoryBound(to: UInt8.self)), c: c,
                 ldc: Int64(weight.shape[0]), bias: map.bias?.floatPointer, activation: map.activation.kernel))
@@ -172,12 +174,12 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
     }
     let kernels = context.kernels.table
     withExtendedLifetime((blocks, whole, panels)) {
-        context.pool.run(tasks.count) { index in
+        let scratchFloats = calls.map { call in withUnsafePointer(to: call) { vlm_quantized_scratch(kernels, $0) } }.max() ?? 0
+        context.pool.run(tasks.count, scratch: scratchFloats) { index, scratch in
             let (call, first) = tasks[index]
             withUnsafePointer(to: calls[call]) {
                 let end = min(Int($0.pointee.columns), first + perTask * columns)
-                let scratch = Scratch(vlm_quantized_scratch(kernels, $0))
-                vlm_quantized_columns(kernels, $0, Int64(first), Int64(end), scratch.floats)
+                vlm_quantized_columns(kernels, $0, Int64(first), Int64(end), scratch)
             }
         }
     }
@@ -187,27 +189,52 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
 /// Rows rounded to 8 bits, in blocks of 32, and after all of them what that left of blocks that stand out; or each with one
 /// scale.
 private final class QuantizedRows {
+    private let memory: TensorStorage
     let integers: UnsafeMutablePointer<Int8>
     let blocks: UnsafeMutablePointer<vlm_row_block>
-    /// Which blocks of a row stand out; nil if rows have one scale each, or none stands out.
-    let outliers: UnsafeMutablePointer<UInt64>?
-    /// The same by blocks: where the rows of each begin in a list of them.
-    let outlierStarts, outlierRows: UnsafeMutablePointer<Int32>?
+    /// Which blocks stand out; nil if rows have one scale each, or none does.
+    let outliers: Outliers?
     /// Integers from one row to the next: an odd number of cache lines, so that the rows of a tile do not meet in the same
     /// sets of the cache.
     let stride: Int
+
+    /// Blocks of rows of which there is a rest.
+    struct Outliers {
+        private let storage, lists: TensorStorage
+        /// A bit for every block of every row.
+        let bits: UnsafeMutablePointer<UInt64>
+        /// The same by blocks: where the rows of each begin in a list of them.
+        let starts, rows: UnsafeMutablePointer<Int32>
+        /// How many there are.
+        let count: Int
+
+        /// What the rows' bits say; nil if no block stands out.
+        init?(_ bits: TensorStorage, rows rowCount: Int, depth: Int) {
+            let words = rowCount * Int(vlm_outlier_words(Int64(depth)))
+            self.bits = bits.base.bindMemory(to: UInt64.self, capacity: words)
+            count = UnsafeBufferPointer(start: self.bits, count: words).reduce(0) { $0 + $1.nonzeroBitCount }
+            guard count > 0 else { return nil }
+            let lists = TensorStorage(byteCount: (depth / 32 + 1 + count) * 4)
+            starts = lists.base.bindMemory(to: Int32.self, capacity: depth / 32 + 1 + count)
+            rows = starts + depth / 32 + 1
+            vlm_list_outliers(Int64(rowCount), Int64(depth), self.bits, starts, rows)
+            (storage, self.lists) = (bits, lists)
+        }
+    }
 
     /// - Parameter precision: of blocks; nil for one scale a row.
     init(_ x: Tensor, _ precision: RowPrecision?, _ context: ComputeContext) {
         let (depth, count) = (x.columns, x.rows)
         let perRow = precision == nil ? 1 : depth / 32
-        let words = Int(vlm_outlier_words(Int64(depth)))
         let parts = precision == .fineOutliers ? 2 : 1
         stride = ((depth + 63) / 64 | 1) * 64
-        integers = .allocate(capacity: max(1, parts * count * stride))
-        blocks = .allocate(capacity: max(1, parts * count * perRow))
-        let outliers =
-            parts == 2 ? UnsafeMutablePointer<UInt64>.allocate(capacity: max(1, count * words)) : nil
+        let (integerCount, blockCount) = (parts * count * stride, parts * count * perRow)
+        memory = TensorStorage(byteCount: integerCount + blockCount * MemoryLayout<vlm_row_block>.stride)
+        integers = memory.base.bindMemory(to: Int8.self, capacity: integerCount)
+        blocks = (memory.base + integerCount).bindMemory(to: vlm_row_block.self, capacity: blockCount)
+        let words = Int(vlm_outlier_words(Int64(depth)))
+        let bits = parts == 2 ? TensorStorage(byteCount: count * words * 8) : nil
+        let firstWord = bits?.base.bindMemory(to: UInt64.self, capacity: count * words)
         let (kernels, floats, integers, blocks, stride) = (
             context.kernels.table, x.floatPointer, integers, blocks, stride
         )
@@ -219,32 +246,12 @@ private final class QuantizedRows {
                     continue
                 }
                 kernels.pointee.quantize_row(Int64(depth), values, q, block)
-                guard let outliers else { continue }
+                guard let firstWord else { continue }
                 vlm_quantize_rest(
                     kernels, Int64(depth), values, q, block, q + count * stride, block + count * perRow,
-                    outliers + row * words)
+                    firstWord + row * words)
             }
         }
-        let number = UnsafeBufferPointer(start: outliers, count: outliers == nil ? 0 : count * words).reduce(0) {
-            $0 + $1.nonzeroBitCount
-        }
-        guard let outliers, number > 0 else {
-            outliers?.deallocate()
-            (self.outliers, outlierStarts, outlierRows) = (nil, nil, nil)
-            return
-        }
-        self.outliers = outliers
-        let starts = UnsafeMutablePointer<Int32>.allocate(capacity: perRow + 1)
-        let list = UnsafeMutablePointer<Int32>.allocate(capacity: number)
-        vlm_list_outliers(Int64(count), Int64(depth), outliers, starts, list)
-        (outlierStarts, outlierRows) = (starts, list)
-    }
-
-    deinit {
-        integers.deallocate()
-        blocks.deallocate()
-        outliers?.deallocate()
-        outlierStarts?.deallocate()
-        outlierRows?.deallocate()
+        outliers = bits.flatMap { Outliers($0, rows: count, depth: depth) }
     }
 }
