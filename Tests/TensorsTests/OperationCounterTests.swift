@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 
@@ -53,6 +54,27 @@ import Testing
         #expect(again.allocatedBlocks == 2)
         let buffer = counted { _ = RowBuffer(columns: 8, capacity: 4) }
         #expect(buffer.allocatedBlocks == 1 && buffer.allocatedBytes == 8 * 4 * 4)
+    }
+
+    @Test("a pool keeps blocks of every size apart and knows their bytes")
+    func sizes() {
+        let pool = MemoryPool(smallestBlock: 0)
+        let counts = [
+            1, 4096, 4097, 8192, 12_000, 20_000, 33_000, 65_536, 65_537, 100_000, 1 << 20, (1 << 20) + 1, 3 << 20,
+        ]
+        let work = counted {
+            ComputeContext.reusingMemory(of: pool) {
+                for _ in 0..<3 {
+                    // All live at once, so that none takes another's block.
+                    let storages = counts.map { TensorStorage(byteCount: $0) }
+                    #expect(Set(storages.map(\.base)).count == counts.count)
+                    for storage in storages { memset(storage.base, 1, storage.byteCount) }
+                }
+            }
+        }
+        #expect(work.allocatedBlocks == counts.count)
+        #expect(pool.freeBytes == work.allocatedBytes)
+        #expect(pool.freeBytes == counts.reduce(0) { $0 + MemoryPool.blockSize(for: $1) })
     }
 
     @Test("times at a machine's rates take integers of 8 bits at four times the rate of float32")

@@ -42,7 +42,9 @@ import Testing
         await withTaskGroup { group in
             for task in 0..<4 {
                 group.addTask {
-                    for round in 0..<20 { fill(100 + 500 * round, Float(1 + 10 * task), inner: round.isMultiple(of: 2)) }
+                    for round in 0..<20 {
+                        fill(100 + 500 * round, Float(1 + 10 * task), inner: round.isMultiple(of: 2))
+                    }
                 }
             }
         }
