@@ -174,8 +174,8 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
     }
     let kernels = context.kernels.table
     withExtendedLifetime((blocks, whole, panels)) {
-        let scratchFloats = calls.map { call in withUnsafePointer(to: call) { vlm_quantized_scratch(kernels, $0) } }.max() ?? 0
-        context.pool.run(tasks.count, scratch: scratchFloats) { index, scratch in
+        let scratch = calls.map { call in withUnsafePointer(to: call) { vlm_quantized_scratch(kernels, $0) } }.max() ?? 0
+        context.pool.run(tasks.count, scratch: scratch) { index, scratch in
             let (call, first) = tasks[index]
             withUnsafePointer(to: calls[call]) {
                 let end = min(Int($0.pointee.columns), first + perTask * columns)
