@@ -174,7 +174,7 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
     }
     let kernels = context.kernels.table
     withExtendedLifetime((blocks, whole, panels)) {
-        let scratch = calls.map { call in withUnsafePointer(to: call) { vlm_quantized_scratch(kernels, $0) } }.max() ?? 0
+        let scratch = calls.map { withUnsafePointer(to: $0) { vlm_quantized_scratch(kernels, $0) } }.max() ?? 0
         context.pool.run(tasks.count, scratch: scratch) { index, scratch in
             let (call, first) = tasks[index]
             withUnsafePointer(to: calls[call]) {
