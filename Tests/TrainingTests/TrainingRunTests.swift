@@ -185,7 +185,7 @@ struct TrainingRunTests {
 
     private static let faultyRecipes = [
         (#"{"stepz": 3}"#, "stepz"), (#"{"steps": 0}"#, "steps"), (#"{"trainable": ["nothing.*"]}"#, "nothing.*"),
-        (#"{"visual_tokens": "some"}"#, "visual_tokens"), (#"{"visual_tokens": [2, 2]}"#, "visual_tokens"),
+        (#"{"visual_tokens": "some"}"#, "visual_tokens"), (#"{"visual_tokens": [2, 0]}"#, "visual_tokens"),
         (#"{"visual_tokens": [1, 1000]}"#, "1000"), (#"{"visual_tokens": 1000}"#, "1000"),
         (#"{"data": [{"set": "scenes", "split": "train"}]}"#, "count"),
         (#"{"data": [{"set": "nowhere.jsonl"}]}"#, "nowhere.jsonl"),
@@ -246,6 +246,8 @@ struct TrainingRunTests {
         #expect(both.visualTokens == [1, 4])
         #expect(abs(both.loss - (one.loss + four.loss) / 2) < 1e-6 && one.loss != four.loss)
         #expect(both.tokens == one.tokens + four.tokens)
+        let weighted = try first([1, 4, 1, 1], "weighted")
+        #expect(abs(weighted.loss - (3 * one.loss + four.loss) / 4) < 1e-6 && weighted.tokens == both.tokens)
         // The gradient of the mean is no longer than the mean of the lengths.
         #expect(both.gradientNorm <= (one.gradientNorm + four.gradientNorm) / 2 + 1e-6)
     }

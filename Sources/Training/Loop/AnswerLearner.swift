@@ -66,10 +66,10 @@ final class AnswerLearner: Learner {
     func learn(_ places: [ExampleStream.Place], visualTokens: [Int]?, weight: Double) throws -> Trainer.Outcome {
         var whole = Trainer.Outcome(loss: 0, supervisedTokens: 0, tokens: 0)
         let items = try items(places)
-        let budgets = visualTokens.map { $0.map(Optional.init) } ?? [nil]
+        let budgets = Self.weights(of: visualTokens)
         for group in Self.groups(items) {
-            let share = Double(group.count) / Double(items.count * budgets.count)
-            for budget in budgets {
+            for (budget, part) in budgets {
+                let share = part * Double(group.count) / Double(items.count)
                 let outcome = try trainer.learn(group, visualTokens: budget, weight: weight * share)
                 whole.loss += outcome.loss * share
                 whole.tokens += outcome.tokens
@@ -77,6 +77,13 @@ final class AnswerLearner: Learner {
             }
         }
         return whole
+    }
+
+    /// What a batch is learned at, ascending: a number that is named several times counts as often.
+    static func weights(of visualTokens: [Int]?) -> [(budget: Int?, part: Double)] {
+        guard let visualTokens else { return [(nil, 1)] }
+        let counts = visualTokens.reduce(into: [:]) { $0[$1, default: 0] += 1 }
+        return counts.sorted { $0.key < $1.key }.map { ($0.key, Double($0.value) / Double(visualTokens.count)) }
     }
 
     /// The examples at some places, in order of their sources.

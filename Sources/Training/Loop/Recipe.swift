@@ -115,6 +115,7 @@ public struct Recipe: Sendable, Equatable, Codable {
     public enum BudgetSampling: Sendable, Equatable, Codable {
         case firstStage, secondStage, uniform, powersOfTwo
         case fixed(Int)
+        /// Every batch at each of these; one that is named several times weighs as much more.
         case each([Int])
 
         private static let names: [(String, BudgetSampling)] = [
@@ -129,9 +130,7 @@ public struct Recipe: Sendable, Equatable, Codable {
                 self = .fixed(number)
                 return
             }
-            if let numbers = try? container.decode([Int].self), Set(numbers).count == numbers.count,
-                numbers.min() ?? 0 > 0
-            {
+            if let numbers = try? container.decode([Int].self), numbers.min() ?? 0 > 0 {
                 self = .each(numbers)
                 return
             }
@@ -140,7 +139,7 @@ public struct Recipe: Sendable, Equatable, Codable {
                 throw DecodingError.dataCorruptedError(
                     in: container,
                     debugDescription:
-                        "a number above 0, a list of different ones, or one of \(Self.names.map(\.0).joined(separator: ", "))"
+                        "a number above 0, a list of such, or one of \(Self.names.map(\.0).joined(separator: ", "))"
                 )
             }
             self = known
