@@ -88,7 +88,7 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
     void vlm_int8_tile_##isa(                                                                                        \
         int64_t, int64_t, int64_t, const int8_t *, int64_t, const vlm_row_block *, const uint8_t *, float *,         \
         int64_t);                                                                                                    \
-    void vlm_int8_row_##isa(int64_t, const float *, int8_t *, vlm_row_block *);                                      \
+    void vlm_int8_row_##isa(int64_t, const float *, float *, int8_t *, vlm_row_block *);                                      \
     void vlm_quantize_row_##isa(int64_t, const float *, int8_t *, vlm_row_block *);                                  \
     void vlm_weighted_sum_##isa(int64_t, int64_t, const float *, const float *, int64_t, float *);                   \
     void vlm_finish_tile_##isa(int64_t, int64_t, float *, int64_t, const float *, vlm_activation);                   \

@@ -2,6 +2,11 @@
 //
 //     c = (sum (code - 128) a) d s        codes and their scale d of a column, integers a and their scale s of a row
 //
+// One scale suits a row badly of which a few values are far larger than the rest, as transformers have them. So rows and
+// weights are rotated before they are rounded: runs of up to 128 values are multiplied by a Hadamard matrix, after signs
+// that look random (QuaRot, arXiv 2404.00456). Products stay what they are, because a Hadamard matrix times its transpose is
+// a multiple of the identity, but every value is now a sum over its run: large ones are spread, and all are about normal.
+//
 // A panel holds 16 rows of the weight (columns of the product): their scales, float [16], then the codes, unsigned,
 // [depth / 4][16][4] bytes: what `vpdpbusd` wants. Sums are exact up to a depth of 2^16, so every version gives the same
 // bits, however the product is split.
@@ -12,7 +17,36 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-enum { PANEL_COLUMNS = 16, CENTER = 128, HEAD_BYTES = 64 };
+enum { PANEL_COLUMNS = 16, CENTER = 128, HEAD_BYTES = 64, LONGEST_RUN = 128 };
+
+// ---- rotation ----------------------------------------------------------------------------------------------------
+
+/// Values that are rotated together: the largest power of 2 that divides the depth, up to 128.
+static inline int64_t run_of(int64_t depth) { return vlm_min(depth & -depth, LONGEST_RUN); }
+
+/// Sign bits of a run, one a value.
+static const uint32_t signs[LONGEST_RUN / 32] = {0x9A6F1C35, 0x3BD80E57, 0x64E92DA3, 0xC5173B8E};
+
+static inline float with_sign(float x, int64_t i) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    return vlm_bits_float(bits ^ (signs[i / 32] >> i % 32 & 1) << 31);
+}
+
+/// Rotates every run of x; the length of a run grows by its square root. All versions add in the same order.
+static void rotate_portable(int64_t depth, const float *x, float *y) {
+    const int64_t run = run_of(depth);
+    for (int64_t start = 0; start < depth; start += run, y += run) {
+        for (int64_t i = 0; i < run; i++) y[i] = with_sign(x[start + i], i);
+        for (int64_t half = 1; half < run; half *= 2)
+            for (int64_t first = 0; first < run; first += 2 * half)
+                for (int64_t i = first; i < first + half; i++) {
+                    float sum = y[i] + y[i + half], difference = y[i] - y[i + half];
+                    y[i] = sum;
+                    y[i + half] = difference;
+                }
+    }
+}
 
 // ---- rounding ----------------------------------------------------------------------------------------------------
 
@@ -47,27 +81,31 @@ VLM_INLINE float round_row(int64_t n, const float *x, int8_t *q, int32_t *sum) {
     return largest / 127;
 }
 
-VLM_INLINE void describe_row(int64_t depth, const float *x, int8_t *q, vlm_row_block *row) {
+VLM_INLINE void describe_row(int64_t depth, const float *rotated, int8_t *q, vlm_row_block *row) {
     int32_t sum;
-    float scale = round_row(depth, x, q, &sum);
+    float scale = round_row(depth, rotated, q, &sum);
     *row = (vlm_row_block){.scale = scale, .scaled_sum = scale * (float)sum, .minus_sum = -sum};
 }
 
-void vlm_int8_row_portable(int64_t depth, const float *x, int8_t *q, vlm_row_block *row) {
-    describe_row(depth, x, q, row);
+void vlm_int8_row_portable(int64_t depth, const float *x, float *scratch, int8_t *q, vlm_row_block *row) {
+    rotate_portable(depth, x, scratch);
+    describe_row(depth, scratch, q, row);
 }
 
 int64_t vlm_int8_panel_bytes(int64_t depth) { return HEAD_BYTES + PANEL_COLUMNS * depth; }
 
-void vlm_int8_pack(int64_t columns, int64_t depth, const float *w, int8_t *scratch, uint8_t *panel) {
+void vlm_int8_pack(
+    const vlm_kernels *k, int64_t columns, int64_t depth, const float *w, float *scratch, int8_t *q, uint8_t *panel) {
     memset(panel, 0, HEAD_BYTES);
     memset(panel + HEAD_BYTES, CENTER, (size_t)(PANEL_COLUMNS * depth));
     for (int64_t j = 0; j < columns; j++) {
-        int32_t sum;
-        float scale = round_row(depth, w + j * depth, scratch, &sum);
+        vlm_row_block row;
+        k->int8_row(depth, w + j * depth, scratch, q, &row);
+        // Rotating both factors makes the product longer by the run, a power of 2.
+        float scale = row.scale / (float)run_of(depth);
         memcpy(panel + 4 * j, &scale, 4);
         uint8_t *codes = panel + HEAD_BYTES + 4 * j;
-        for (int64_t k = 0; k < depth; k++) codes[k / 4 * 64 + k % 4] = (uint8_t)(scratch[k] + CENTER);
+        for (int64_t i = 0; i < depth; i++) codes[i / 4 * 64 + i % 4] = (uint8_t)(q[i] + CENTER);
     }
 }
 
@@ -96,8 +134,43 @@ void vlm_int8_tile_portable(
 
 // ---- AVX2 --------------------------------------------------------------------------------------------------------
 
-VLM_AVX2 void vlm_int8_row_avx2(int64_t depth, const float *x, int8_t *q, vlm_row_block *row) {
-    describe_row(depth, x, q, row);
+/// Rotates a run of 8 `vectors` values.
+VLM_INLINE VLM_AVX2 void rotate_run(int vectors, const float *x, float *y) {
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), top = _mm256_set1_epi32(INT32_MIN);
+    const __m256 odd = _mm256_setr_ps(0, -0.0f, 0, -0.0f, 0, -0.0f, 0, -0.0f);
+    const __m256 upper = _mm256_setr_ps(0, 0, -0.0f, -0.0f, 0, 0, -0.0f, -0.0f);
+    const __m256 high = _mm256_setr_ps(0, 0, 0, 0, -0.0f, -0.0f, -0.0f, -0.0f);
+    __m256 v[LONGEST_RUN / 8];
+    VLM_UNROLL for (int i = 0; i < vectors; i++) {
+        // Bit 8 i + lane of the signs, moved to the top.
+        __m256i left = _mm256_sub_epi32(_mm256_set1_epi32(31 - 8 * (i % 4)), lanes);
+        __m256i sign = _mm256_and_si256(top, _mm256_sllv_epi32(_mm256_set1_epi32((int)signs[i / 4]), left));
+        __m256 a = _mm256_xor_ps(_mm256_loadu_ps(x + 8 * i), _mm256_castsi256_ps(sign));
+        // Within a vector: the partner of each lane, plus the lane or, in the second of a pair, minus it.
+        a = _mm256_add_ps(_mm256_permute_ps(a, 0xB1), _mm256_xor_ps(a, odd));
+        a = _mm256_add_ps(_mm256_permute_ps(a, 0x4E), _mm256_xor_ps(a, upper));
+        v[i] = _mm256_add_ps(_mm256_permute2f128_ps(a, a, 1), _mm256_xor_ps(a, high));
+    }
+    VLM_UNROLL for (int half = 1; half < vectors; half *= 2)
+        VLM_UNROLL for (int i = 0; i < vectors; i++) {
+            if (i & half) continue;
+            __m256 a = v[i], b = v[i + half];
+            v[i] = _mm256_add_ps(a, b);
+            v[i + half] = _mm256_sub_ps(a, b);
+        }
+    VLM_UNROLL for (int i = 0; i < vectors; i++) _mm256_storeu_ps(y + 8 * i, v[i]);
+}
+
+VLM_AVX2 void vlm_int8_row_avx2(int64_t depth, const float *x, float *scratch, int8_t *q, vlm_row_block *row) {
+    const int64_t run = run_of(depth);
+    for (int64_t k = 0; k < depth; k += run)
+        switch (run) {
+        case 128: rotate_run(16, x + k, scratch + k); break;
+        case 64: rotate_run(8, x + k, scratch + k); break;
+        case 32: rotate_run(4, x + k, scratch + k); break;
+        default: rotate_run(2, x + k, scratch + k); break;
+        }
+    describe_row(depth, scratch, q, row);
 }
 
 /// Eight columns from j on. `vpmaddubsw` adds two products of an unsigned and a signed byte in 16 saturating bits: codes
