@@ -17,7 +17,7 @@
         .silu_gate_backward = vlm_silu_gate_backward_##isa, .softmax_backward = vlm_softmax_backward_##isa,          \
         .attention_gradient = vlm_attention_gradient_##isa, .add_product = vlm_add_product_##isa,                    \
         .adamw = vlm_adamw_##isa, .quantize_row = vlm_quantize_row_##row,                                              \
-        .quantized_tile = vlm_quantized_tile_##q, .quantized_rows = Q_ROWS, .int8_row = vlm_int8_row_##row,          \
+        .quantized_tile = vlm_quantized_tile_##q, .quantized_rows = Q_ROWS, .int8_row = vlm_int8_row_##q,            \
         .int8_tile = vlm_int8_tile_##q,                                                                              \
     }
 

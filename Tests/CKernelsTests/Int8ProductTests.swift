@@ -19,7 +19,8 @@ struct Int8ProductTests {
                 let values = Fenced(Array(x[row * depth..<(row + 1) * depth]))
                 let scratch = Fenced([Float](repeating: untouched, count: depth))
                 set.functions.int8_row(
-                    Int64(depth), values.pointer, scratch.pointer, integers.pointer + row * stride, scales.pointer + row)
+                    Int64(depth), values.pointer, scratch.pointer, integers.pointer + row * stride, scales.pointer + row
+                )
                 rotated += scratch.values
                 #expect(values.isIntact && scratch.isIntact)
             }
@@ -59,7 +60,9 @@ struct Int8ProductTests {
         var random = SeededGenerator(seed: 63)
         for depth in [16, 32, 48, 96, 192, 384, 1024] {
             let x = random.floats(3 * depth)
-            let (rows, plain) = (Rows(set, x, depth: depth, stride: depth), Rows(.portable, x, depth: depth, stride: depth))
+            let (rows, plain) = (
+                Rows(set, x, depth: depth, stride: depth), Rows(.portable, x, depth: depth, stride: depth)
+            )
             #expect(rows.rotated == plain.rotated && rows.integers.values == plain.integers.values)
             // Lengths grow by the square root of the run.
             let run = Float(min(depth & -depth, 128))
@@ -121,7 +124,9 @@ struct Int8ProductTests {
             let stride = depth + 64
             let rows = Rows(.portable, x, depth: depth, stride: stride)
             let weights = Rows(.portable, w, depth: depth, stride: depth)
-            #expect(!extreme || (rows.integers.values + weights.integers.values).count { $0.magnitude == 127 } == (count + columns) * depth)
+            let largest = (rows.integers.values + weights.integers.values).count { $0.magnitude == 127 }
+            // Between the rows lie bytes that stay 0.
+            #expect(!extreme || largest == (count + columns) * depth)
             let run = Float(min(depth & -depth, 128))
 
             let (panelBytes, width) = (Int(vlm_int8_panel_bytes(Int64(depth))), Int(vlm_quantized_panel_columns()))
