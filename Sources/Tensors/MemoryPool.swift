@@ -1,3 +1,4 @@
+import Foundation
 import Synchronization
 
 /// Memory that large tensors give back and later ones take again.
@@ -42,8 +43,16 @@ public final class MemoryPool: Sendable {
 
     func take(_ size: Int) -> UnsafeMutableRawPointer {
         let address = blocks.withLock { $0.free[size]?.popLast() }
-        return address.flatMap { UnsafeMutableRawPointer(bitPattern: $0) }
-            ?? UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+        return address.flatMap { UnsafeMutableRawPointer(bitPattern: $0) } ?? Self.allocate(size)
+    }
+
+    /// Memory that asks for large pages where there is room for one: the system clears a page of 4 KB in the time in which
+    /// it finds it, and a tower's tensors are some ten thousand of them.
+    private static func allocate(_ size: Int) -> UnsafeMutableRawPointer {
+        let page = 1 << 21
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: size < page ? 64 : page)
+        if size >= page { madvise(memory, size / page * page, MADV_HUGEPAGE) }
+        return memory
     }
 
     func give(_ address: UInt, size: Int) {

@@ -187,6 +187,8 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
 
 /// Rows rounded to 8 bits, in blocks of 32, and after all of them perhaps what that left; or each with one scale.
 private final class QuantizedRows {
+    /// What holds the integers: a context that reuses memory has it at hand.
+    private let memory: TensorStorage
     let integers: UnsafeMutablePointer<Int8>
     let blocks: UnsafeMutablePointer<vlm_row_block>
     /// 2 if what rounding left is there too.
@@ -201,7 +203,8 @@ private final class QuantizedRows {
         let perRow = precision == nil ? 1 : depth / 32
         parts = precision?.rawValue ?? 1
         stride = ((depth + 63) / 64 | 1) * 64
-        integers = .allocate(capacity: max(1, parts * count * stride))
+        memory = TensorStorage(byteCount: parts * count * stride)
+        integers = memory.base.assumingMemoryBound(to: Int8.self)
         blocks = .allocate(capacity: max(1, parts * count * perRow))
         let (kernels, floats, integers, blocks, stride) = (
             context.kernels.table, x.floatPointer, integers, blocks, stride
@@ -223,8 +226,5 @@ private final class QuantizedRows {
         }
     }
 
-    deinit {
-        integers.deallocate()
-        blocks.deallocate()
-    }
+    deinit { blocks.deallocate() }
 }
