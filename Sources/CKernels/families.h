@@ -18,6 +18,16 @@
 
 static inline int64_t vlm_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t vlm_max(int64_t a, int64_t b) { return a > b ? a : b; }
+/// Copies a tile. One that is to be finished is computed beside nothing else and copied to c at the end: in c, whose rows
+/// often lie a multiple of 4 KB apart, loads would wait until the stores of the other rows have reached the cache.
+static inline void vlm_copy_tile(
+    int64_t rows, int64_t columns, const float *from, int64_t ld_from, float *to, int64_t ld_to) {
+    for (int64_t r = 0; r < rows; r++)
+        if (columns == 32)
+            memcpy(to + r * ld_to, from + r * ld_from, 128);  // a size that is known needs no call
+        else
+            memcpy(to + r * ld_to, from + r * ld_from, (size_t)columns * 4);
+}
 /// Rows of the next tile when `left` rows remain: the last two tiles share their rows evenly, because a tile of very
 /// few rows waits for its own sums.
 static inline int64_t vlm_next_rows(int64_t left, int64_t tile_rows) {
