@@ -30,6 +30,8 @@ let package = Package(
         .library(name: "LLaVAPipeline", targets: ["LLaVAPipeline"]),
         .library(name: "Training", targets: ["Training"]),
         .library(name: "Evaluation", targets: ["Evaluation"]),
+        // What Benchmarks/ times.
+        .library(name: "Kernels", targets: ["CKernels", "NeuralNetwork", "Tensors", "VisionEncoder"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),

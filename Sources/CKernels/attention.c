@@ -8,18 +8,20 @@
 
 enum {
     KEY_BLOCK = 512,     // Bc: a tile of 12 x 512 scores takes half of a 48 KB L1
-    TASK_ROWS = 192,     // G x Br, about
+    LEAST_ROWS = 192,    // G x Br of a task, about: fewer, and packing keys anew costs more than waiting for others
+    MOST_ROWS = 512,     // more do not stay in L2 beside the keys
     DIRECT_ROWS = 8,     // up to this many rows (decode) keys and values are read in place instead of packed
 };
 
-int64_t vlm_attention_task_queries(const vlm_attention *a) {
+int64_t vlm_attention_task_queries(const vlm_attention *a, int64_t least_tasks) {
+    int64_t rows = a->queries * a->group, most = vlm_max(LEAST_ROWS, vlm_min(MOST_ROWS, rows / vlm_max(1, least_tasks)));
     // Tasks of equal size: each packs the keys it sees, which one left-over query must not cause.
-    int64_t rows = a->queries * a->group, tasks = vlm_max(1, (rows + TASK_ROWS / 2) / TASK_ROWS);
+    int64_t tasks = vlm_max(1, (rows + most / 2) / most);
     return vlm_max(1, (a->queries + tasks - 1) / tasks);
 }
 
-size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a) {
-    int64_t rows = vlm_attention_task_queries(a) * a->group, d = a->head_size, nr = k->tile_columns;
+size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a, int64_t queries) {
+    int64_t rows = queries * a->group, d = a->head_size, nr = k->tile_columns;
     int64_t keys = vlm_panels(KEY_BLOCK, k) * nr;
     int64_t packed = keys * d + KEY_BLOCK * vlm_panels(d, k) * nr;
     return (size_t)(2 * rows * d + 2 * rows + packed + VLM_MAX_TILE_ROWS * keys);
@@ -60,18 +62,22 @@ static void rows_by_block(const task *t, int64_t row, int64_t rows, int64_t bloc
                 k->product_tile(rows, vlm_min(nr, high - j), d, q_rows, t->keys + j * d, t->scores + j, lds, 0);
     }
 
+    int64_t lengths[VLM_MAX_TILE_ROWS];
+    float *scores[VLM_MAX_TILE_ROWS], corrections[VLM_MAX_TILE_ROWS];
     for (int64_t r = 0; r < rows; r++) {
         float *s = t->scores + r * lds;
         run hull = hull_of(v[r]);
         // What lies between the two ranges weighs 2^-1e30 = 0.
         if (!is_empty(v[r].first) && !is_empty(v[r].own))
             for (int64_t j = v[r].first.end; j < v[r].own.first; j++) s[j] = NO_KEY;
-        if (!is_empty(hull)) {
-            float correction = k->online_softmax(
-                hull.end - hull.first, s + hull.first, &t->maximum[row + r], &t->sum[row + r]);
-            if (correction != 1) k->scale(d, correction, t->o + (row + r) * d, t->o + (row + r) * d);
-        }
-        clear_outside(s, hull, runs, count);
+        scores[r] = s + hull.first;
+        lengths[r] = vlm_max(0, hull.end - hull.first);
+    }
+    k->online_softmax(rows, lengths, scores, t->maximum + row, t->sum + row, corrections);
+    for (int64_t r = 0; r < rows; r++) {
+        float *o = t->o + (row + r) * d;
+        if (corrections[r] != 1) k->scale(d, corrections[r], o, o);
+        clear_outside(t->scores + r * lds, hull_of(v[r]), runs, count);
     }
 
     for (int n = 0; n < count; n++) {

@@ -1,8 +1,9 @@
 // The kernel tables, and the choice among them by what the processor has.
 #include "families.h"
 
-/// One set; `row` and `q` name its versions of what quantises rows and multiplies them, Q_ROWS that one's tile.
-#define VLM_TABLE(isa, ROWS, COLUMNS, row, q, Q_ROWS)                                                                 \
+/// One set; `int8`, `row` and `q` name its versions of what quantises rows, of one scale or of blocks, and multiplies them, Q_ROWS that one's tile; then what
+/// opens panels and multiplies opened ones, if there is such.
+#define VLM_TABLE(isa, ROWS, COLUMNS, int8, row, q, Q_ROWS, OPEN, OPENED)                                                  \
     {                                                                                                                \
         .name = #isa, .tile_rows = ROWS, .tile_columns = COLUMNS, .product_tile = vlm_product_tile_##isa,            \
         .pack_out_in = vlm_pack_out_in_##isa, .pack_in_out = vlm_pack_in_out_##isa,                                  \
@@ -12,26 +13,27 @@
         .rms_norm = vlm_rms_norm_##isa, .activate = vlm_activate_##isa, .silu_gate = vlm_silu_gate_##isa,            \
         .add_scaled = vlm_add_scaled_##isa, .scale = vlm_scale_##isa, .multiply = vlm_multiply_##isa,                \
         .rotate_half = vlm_rotate_half_##isa, .widen = vlm_widen_##isa, .outer_tile = vlm_outer_tile_##isa,          \
+        .window_tile = vlm_window_tile_##isa,                                                                        \
         .layer_norm_backward = vlm_layer_norm_backward_##isa,                                                        \
         .rms_norm_backward = vlm_rms_norm_backward_##isa, .activate_backward = vlm_activate_backward_##isa,          \
         .silu_gate_backward = vlm_silu_gate_backward_##isa, .softmax_backward = vlm_softmax_backward_##isa,          \
         .attention_gradient = vlm_attention_gradient_##isa, .add_product = vlm_add_product_##isa,                    \
-        .adamw = vlm_adamw_##isa, .quantize_row = vlm_quantize_row_##row,                                              \
-        .quantized_tile = vlm_quantized_tile_##q, .quantized_rows = Q_ROWS, .int8_row = vlm_int8_row_##q,            \
-        .int8_tile = vlm_int8_tile_##q,                                                                              \
+        .adamw = vlm_adamw_##isa, .quantize_row = vlm_quantize_row_##row,                                            \
+        .quantized_tile = vlm_quantized_tile_##q, .quantized_rows = Q_ROWS, .int8_row = vlm_int8_row_##int8,         \
+        .int8_tile = vlm_int8_tile_##q, .open_panel = OPEN, .opened_tile = OPENED,                                   \
     }
 
-static const vlm_kernels portable = VLM_TABLE(portable, VLM_TILE_ROWS_PORTABLE, VLM_TILE_COLUMNS_PORTABLE, portable, portable, VLM_QUANTIZED_ROWS_PORTABLE);
+static const vlm_kernels portable = VLM_TABLE(portable, VLM_TILE_ROWS_PORTABLE, VLM_TILE_COLUMNS_PORTABLE, portable, portable, portable, VLM_QUANTIZED_ROWS_PORTABLE, NULL, NULL);
 
 const vlm_kernels *vlm_kernels_portable(void) { return &portable; }
 
 #ifdef VLM_X86
-static const vlm_kernels avx2 = VLM_TABLE(avx2, VLM_TILE_ROWS_AVX2, VLM_TILE_COLUMNS_AVX2, avx2, avx2, VLM_QUANTIZED_ROWS_AVX2);
+static const vlm_kernels avx2 = VLM_TABLE(avx2, VLM_TILE_ROWS_AVX2, VLM_TILE_COLUMNS_AVX2, avx2, avx2, avx2, VLM_QUANTIZED_ROWS_AVX2, NULL, NULL);
 static const vlm_kernels avx512 =
-    VLM_TABLE(avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx2, avx2, VLM_QUANTIZED_ROWS_AVX2);
-static const vlm_kernels avx512_vnni =
-    VLM_TABLE(avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx2, avx512, VLM_QUANTIZED_ROWS_AVX512);
-// Values are quantised a block of 32 at a time: too little for wider vectors to matter.
+    VLM_TABLE(avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx2, avx2, avx2, VLM_QUANTIZED_ROWS_AVX2, NULL, NULL);
+static const vlm_kernels avx512_vnni = VLM_TABLE(
+    avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx2, avx512, avx512, VLM_QUANTIZED_ROWS_AVX512, vlm_open_panel_avx512,
+    vlm_opened_tile_avx512);
 
 const vlm_kernels *vlm_kernels_avx2(void) {
     __builtin_cpu_init();

@@ -86,6 +86,8 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
 #define VLM_DECLARE_FAMILIES(isa)                                                                                    \
     void vlm_product_tile_##isa(                                                                                     \
         int64_t, int64_t, int64_t, const float *const *, const float *, float *, int64_t, int);                      \
+    void vlm_window_tile_##isa(                                                                                      \
+        int64_t, int64_t, int64_t, int64_t, const float *const *, int64_t, const float *, float *, int64_t);         \
     void vlm_outer_tile_##isa(                                                                                       \
         int64_t, int64_t, int64_t, const float *, int64_t, const float *, float *, int64_t, int);                    \
     void vlm_pack_out_in_##isa(vlm_element, int64_t, int64_t, const void *, int64_t, float *);                       \
@@ -93,8 +95,8 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
     void vlm_product_dots_##isa(                                                                                     \
         vlm_element, int64_t, int64_t, int64_t, const float *, int64_t, const void *, int64_t, float *, int64_t);    \
     void vlm_quantized_tile_##isa(                                                                                   \
-        vlm_element, int64_t, int64_t, int64_t, const int8_t *, int64_t, const vlm_row_block *, const uint8_t *,     \
-        float *, int64_t);                                                                                           \
+        vlm_element, int64_t, int64_t, int64_t, const int8_t *, int64_t, const vlm_row_block *, int64_t,             \
+        const uint8_t *, float *, int64_t, int);                                                                     \
     void vlm_int8_tile_##isa(                                                                                        \
         int64_t, int64_t, int64_t, const int8_t *, int64_t, const vlm_row_block *, const uint8_t *, float *,         \
         int64_t);                                                                                                    \
@@ -103,7 +105,7 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
     void vlm_weighted_sum_##isa(int64_t, int64_t, const float *, const float *, int64_t, float *);                   \
     void vlm_finish_tile_##isa(int64_t, int64_t, float *, int64_t, const float *, vlm_activation);                   \
     void vlm_softmax_##isa(int64_t, float *);                                                                        \
-    float vlm_online_softmax_##isa(int64_t, float *, float *, float *);                                              \
+    void vlm_online_softmax_##isa(int64_t, const int64_t *, float *const *, float *, float *, float *);               \
     void vlm_layer_norm_##isa(int64_t, const float *, const float *, const float *, float, float *);                 \
     void vlm_rms_norm_##isa(int64_t, const float *, const float *, float, float *);                                  \
     void vlm_activate_##isa(vlm_activation, int64_t, const float *, float *);                                        \
@@ -130,6 +132,11 @@ VLM_DECLARE_FAMILIES(portable)
 #ifdef VLM_X86
 VLM_DECLARE_FAMILIES(avx2)
 VLM_DECLARE_FAMILIES(avx512)
+void vlm_quantize_row_avx512(int64_t, const float *, int8_t *, vlm_row_block *);
+void vlm_open_panel_avx512(vlm_element, int64_t, const uint8_t *, uint8_t *);
+void vlm_opened_tile_avx512(
+    vlm_element, int64_t, int64_t, int64_t, const int8_t *, int64_t, const vlm_row_block *, int64_t, const uint8_t *,
+    int64_t, float *, int64_t, int);
 #endif
 
 enum {
@@ -142,6 +149,7 @@ enum {
     VLM_QUANTIZED_ROWS_PORTABLE = 4,
     VLM_QUANTIZED_ROWS_AVX2 = 4,
     VLM_QUANTIZED_ROWS_AVX512 = 12,
+    VLM_OPENED_ROWS = 6,
 };
 
 #endif

@@ -4,7 +4,8 @@
 //     window[m][k][u][c] = input[m s + u - top][k - left][c].
 // Window x is then the contiguous run of K = Wf Hf C values at x s Hf C: neighbours overlap in memory, and the
 // product's row pointers simply advance by less than K. im2col stores each window whole instead; row runs use that
-// the Wf C values of one filter row are contiguous in the input already.
+// the Wf C values of one filter row are contiguous in the input already, and copy nothing: the tile walks from run to
+// run with its sums in registers.
 #include "families.h"
 
 static int64_t padded_width(const vlm_convolution *c) {
@@ -52,7 +53,7 @@ void vlm_im2win_rows(const vlm_convolution *c, const float *input, int64_t first
                 window + (m - first) * vlm_im2win_row_floats(c) + u * c->channels, c->filter_height * c->channels);
 }
 
-static void im2col_rows(const vlm_convolution *c, const float *input, int64_t first, int64_t end, float *columns) {
+void vlm_im2col_rows(const vlm_convolution *c, const float *input, int64_t first, int64_t end, float *columns) {
     for (int64_t m = first; m < end; m++)
         for (int64_t x = 0; x < c->output_width; x++)
             for (int64_t u = 0; u < c->filter_height; u++) {
@@ -89,44 +90,69 @@ size_t vlm_convolution_scratch(const vlm_convolution *c, vlm_convolution_route r
     return 0;
 }
 
-/// The window of output pixel (m, x), as far as one run of it goes.
-static const float *window_of(
-    const vlm_convolution *c, vlm_convolution_route route, const float *input, const float *scratch, int64_t first,
-    int64_t m, int64_t x) {
+/// Where windows are: the first one, and the distances between neighbours in a row and between rows.
+typedef struct windows {
+    const float *first;
+    int64_t pixel, row;
+} windows;
+
+static windows windows_of(
+    const vlm_convolution *c, vlm_convolution_route route, const float *input, const float *scratch, int64_t first) {
+    int64_t image_row = c->width * c->channels;
     switch (route) {
-    case VLM_IM2WIN:
-        return scratch + (m - first) * vlm_im2win_row_floats(c) + x * c->stride_width * c->filter_height * c->channels;
-    case VLM_ROW_RUN: return input + (m * c->stride_height * c->width + x * c->stride_width) * c->channels;
-    case VLM_IM2COL: return scratch + ((m - first) * c->output_width + x) * filter_depth(c);
+    case VLM_IM2WIN: {
+        windows w = {scratch, c->stride_width * c->filter_height * c->channels, vlm_im2win_row_floats(c)};
+        return w;
     }
-    return scratch;
+    case VLM_ROW_RUN: {
+        windows w = {
+            input + first * c->stride_height * image_row, c->stride_width * c->channels, c->stride_height * image_row};
+        return w;
+    }
+    default: {
+        windows w = {scratch, filter_depth(c), c->output_width * filter_depth(c)};
+        return w;
+    }
+    }
 }
+
+// Tiles that pass through all filters together: a panel is read from L2 once for so many, and where it is short what
+// they write is still in L1 when the next panel comes.
+enum { BLOCK_TILES = 8 };
 
 void vlm_convolution_rows(
     const vlm_kernels *k, const vlm_convolution *c, vlm_convolution_route route, const float *input,
-    const float *panels, const float *bias, vlm_activation activation, int64_t first, int64_t end, float *scratch,
-    float *output) {
+    const float *panels, const float *bias, vlm_activation activation, int64_t first, int64_t end,
+    int64_t first_filter, int64_t end_filter, float *scratch, float *output) {
     if (route == VLM_IM2WIN) vlm_im2win_rows(c, input, first, end, scratch);
-    if (route == VLM_IM2COL) im2col_rows(c, input, first, end, scratch);
+    if (route == VLM_IM2COL) vlm_im2col_rows(c, input, first, end, scratch);
 
-    // A row run is one product per filter row; the other routes have the whole window in one run.
-    int64_t runs = route == VLM_ROW_RUN ? c->filter_height : 1, depth = filter_depth(c), run = depth / runs;
+    // A row run is one run per filter row; the other routes have the whole window in one.
+    int64_t runs = route == VLM_ROW_RUN ? c->filter_height : 1, depth = filter_depth(c);
     int64_t nr = k->tile_columns, pixels = (end - first) * c->output_width, ldc = c->filters;
-    for (int64_t j = 0; j < c->filters; j += nr) {
-        int64_t columns = vlm_min(nr, c->filters - j);
-        for (int64_t p = 0, rows; p < pixels; p += rows) {
-            rows = vlm_next_rows(pixels - p, k->tile_rows);
-            const float *a[VLM_MAX_TILE_ROWS];
-            for (int64_t r = 0; r < rows; r++)
-                a[r] = window_of(
-                    c, route, input, scratch, first, first + (p + r) / c->output_width, (p + r) % c->output_width);
-            float *out = output + (first * c->output_width + p) * ldc + j;
-            for (int64_t u = 0; u < runs; u++) {
-                k->product_tile(rows, columns, run, a, panels + j * depth + u * run * nr, out, ldc, u > 0);
-                for (int64_t r = 0; r < rows; r++) a[r] += c->width * c->channels;
+    windows w = windows_of(c, route, input, scratch, first);
+    const float *row = w.first, *a[BLOCK_TILES * VLM_MAX_TILE_ROWS];
+    int64_t rows[BLOCK_TILES], x = 0;
+    for (int64_t p = 0, count; p < pixels; p += count) {
+        int64_t tiles = 0;
+        for (count = 0; tiles < BLOCK_TILES && p + count < pixels; tiles++) {
+            rows[tiles] = vlm_next_rows(pixels - p - count, k->tile_rows);
+            for (int64_t r = 0; r < rows[tiles]; r++) {
+                a[count + r] = row + x * w.pixel;
+                if (++x == c->output_width) x = 0, row += w.row;
             }
-            if (bias || activation != VLM_IDENTITY)
-                k->finish_tile(rows, columns, out, ldc, bias ? bias + j : NULL, activation);
+            count += rows[tiles];
+        }
+        for (int64_t j = first_filter; j < end_filter; j += nr) {
+            int64_t columns = vlm_min(nr, end_filter - j);
+            float *out = output + (first * c->output_width + p) * ldc + j;
+            for (int64_t t = 0, q = 0; t < tiles; q += rows[t], t++) {
+                k->window_tile(
+                    rows[t], columns, runs, depth / runs, a + q, c->width * c->channels, panels + j * depth,
+                    out + q * ldc, ldc);
+                if (bias || activation != VLM_IDENTITY)
+                    k->finish_tile(rows[t], columns, out + q * ldc, ldc, bias ? bias + j : NULL, activation);
+            }
         }
     }
 }

@@ -17,6 +17,17 @@ void vlm_product_tile_portable(
         }
 }
 
+void vlm_window_tile_portable(
+    int64_t rows, int64_t columns, int64_t runs, int64_t depth, const float *const *a, int64_t step, const float *panel,
+    float *c, int64_t ldc) {
+    const float *row[VLM_TILE_ROWS_PORTABLE];
+    for (int64_t r = 0; r < rows; r++) row[r] = a[r];
+    for (int64_t u = 0; u < runs; u++, panel += depth * VLM_TILE_COLUMNS_PORTABLE) {
+        vlm_product_tile_portable(rows, columns, depth, row, panel, c, ldc, u > 0);
+        for (int64_t r = 0; r < rows; r++) row[r] += step;
+    }
+}
+
 void vlm_outer_tile_portable(
     int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t lda, const float *panel, float *c,
     int64_t ldc, int accumulate) {
@@ -42,8 +53,8 @@ void vlm_outer_tile_portable(
 // ---- AVX2 --------------------------------------------------------------------------------------------------------
 
 VLM_INLINE VLM_AVX2 void tile_avx2(
-    int rows, int vectors, int64_t columns, int64_t depth, const float *const *a, const float *panel, float *c,
-    int64_t ldc, int accumulate) {
+    int rows, int vectors, int64_t columns, int64_t runs, int64_t depth, const float *const *a, int64_t step,
+    const float *panel, float *c, int64_t ldc, int accumulate) {
     __m256 sum[VLM_TILE_ROWS_AVX2][2];
     const float *row[VLM_TILE_ROWS_AVX2];
     VLM_UNROLL for (int r = 0; r < rows; r++) {
@@ -51,14 +62,15 @@ VLM_INLINE VLM_AVX2 void tile_avx2(
         VLM_UNROLL for (int v = 0; v < vectors; v++)
             sum[r][v] = accumulate ? load8(c + r * ldc + 8 * v, columns - 8 * v) : _mm256_setzero_ps();
     }
-    for (int64_t k = 0; k < depth; k++) {
-        __m256 b[2];
-        VLM_UNROLL for (int v = 0; v < vectors; v++) b[v] = _mm256_loadu_ps(panel + k * VLM_TILE_COLUMNS_AVX2 + 8 * v);
-        VLM_UNROLL for (int r = 0; r < rows; r++) {
-            __m256 x = _mm256_broadcast_ss(row[r] + k);
-            VLM_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm256_fmadd_ps(x, b[v], sum[r][v]);
+    for (int64_t u = 0; u < runs; u++)
+        for (int64_t k = u * step, end = k + depth; k < end; k++, panel += VLM_TILE_COLUMNS_AVX2) {
+            __m256 b[2];
+            VLM_UNROLL for (int v = 0; v < vectors; v++) b[v] = _mm256_loadu_ps(panel + 8 * v);
+            VLM_UNROLL for (int r = 0; r < rows; r++) {
+                __m256 x = _mm256_broadcast_ss(row[r] + k);
+                VLM_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm256_fmadd_ps(x, b[v], sum[r][v]);
+            }
         }
-    }
     VLM_UNROLL for (int r = 0; r < rows; r++)
         VLM_UNROLL for (int v = 0; v < vectors; v++) store8(c + r * ldc + 8 * v, columns - 8 * v, sum[r][v]);
 }
@@ -66,7 +78,18 @@ VLM_INLINE VLM_AVX2 void tile_avx2(
 VLM_AVX2 void vlm_product_tile_avx2(
     int64_t rows, int64_t columns, int64_t depth, const float *const *a, const float *panel, float *c, int64_t ldc,
     int accumulate) {
-#define RUN(r, v) tile_avx2(r, v, columns, depth, a, panel, c, ldc, accumulate)
+#define RUN(r, v) tile_avx2(r, v, columns, 1, depth, a, 0, panel, c, ldc, accumulate)
+    int wide = columns > 8;
+    switch (rows) {
+        VLM_CASE(RUN, 1) VLM_CASE(RUN, 2) VLM_CASE(RUN, 3) VLM_CASE(RUN, 4) VLM_CASE(RUN, 5) VLM_CASE(RUN, 6)
+    }
+#undef RUN
+}
+
+VLM_AVX2 void vlm_window_tile_avx2(
+    int64_t rows, int64_t columns, int64_t runs, int64_t depth, const float *const *a, int64_t step, const float *panel,
+    float *c, int64_t ldc) {
+#define RUN(r, v) tile_avx2(r, v, columns, runs, depth, a, step, panel, c, ldc, 0)
     int wide = columns > 8;
     switch (rows) {
         VLM_CASE(RUN, 1) VLM_CASE(RUN, 2) VLM_CASE(RUN, 3) VLM_CASE(RUN, 4) VLM_CASE(RUN, 5) VLM_CASE(RUN, 6)
@@ -108,8 +131,8 @@ VLM_AVX2 void vlm_outer_tile_avx2(
 // ---- AVX-512 -----------------------------------------------------------------------------------------------------
 
 VLM_INLINE VLM_AVX512 void tile_avx512(
-    int rows, int vectors, int64_t columns, int64_t depth, const float *const *a, const float *panel, float *c,
-    int64_t ldc, int accumulate) {
+    int rows, int vectors, int64_t columns, int64_t runs, int64_t depth, const float *const *a, int64_t step,
+    const float *panel, float *c, int64_t ldc, int accumulate) {
     __m512 sum[VLM_TILE_ROWS_AVX512][2];
     const float *row[VLM_TILE_ROWS_AVX512];
     VLM_UNROLL for (int r = 0; r < rows; r++) {
@@ -117,15 +140,15 @@ VLM_INLINE VLM_AVX512 void tile_avx512(
         VLM_UNROLL for (int v = 0; v < vectors; v++)
             sum[r][v] = accumulate ? load16(c + r * ldc + 16 * v, columns - 16 * v) : _mm512_setzero_ps();
     }
-    for (int64_t k = 0; k < depth; k++) {
-        __m512 b[2];
-        VLM_UNROLL for (int v = 0; v < vectors; v++)
-            b[v] = _mm512_loadu_ps(panel + k * VLM_TILE_COLUMNS_AVX512 + 16 * v);
-        VLM_UNROLL for (int r = 0; r < rows; r++) {
-            __m512 x = _mm512_set1_ps(row[r][k]);
-            VLM_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_fmadd_ps(x, b[v], sum[r][v]);
+    for (int64_t u = 0; u < runs; u++)
+        for (int64_t k = u * step, end = k + depth; k < end; k++, panel += VLM_TILE_COLUMNS_AVX512) {
+            __m512 b[2];
+            VLM_UNROLL for (int v = 0; v < vectors; v++) b[v] = _mm512_loadu_ps(panel + 16 * v);
+            VLM_UNROLL for (int r = 0; r < rows; r++) {
+                __m512 x = _mm512_set1_ps(row[r][k]);
+                VLM_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_fmadd_ps(x, b[v], sum[r][v]);
+            }
         }
-    }
     VLM_UNROLL for (int r = 0; r < rows; r++)
         VLM_UNROLL for (int v = 0; v < vectors; v++) store16(c + r * ldc + 16 * v, columns - 16 * v, sum[r][v]);
 }
@@ -133,7 +156,19 @@ VLM_INLINE VLM_AVX512 void tile_avx512(
 VLM_AVX512 void vlm_product_tile_avx512(
     int64_t rows, int64_t columns, int64_t depth, const float *const *a, const float *panel, float *c, int64_t ldc,
     int accumulate) {
-#define RUN(r, v) tile_avx512(r, v, columns, depth, a, panel, c, ldc, accumulate)
+#define RUN(r, v) tile_avx512(r, v, columns, 1, depth, a, 0, panel, c, ldc, accumulate)
+    int wide = columns > 16;
+    switch (rows) {
+        VLM_CASE(RUN, 1) VLM_CASE(RUN, 2) VLM_CASE(RUN, 3) VLM_CASE(RUN, 4) VLM_CASE(RUN, 5) VLM_CASE(RUN, 6)
+        VLM_CASE(RUN, 7) VLM_CASE(RUN, 8) VLM_CASE(RUN, 9) VLM_CASE(RUN, 10) VLM_CASE(RUN, 11) VLM_CASE(RUN, 12)
+    }
+#undef RUN
+}
+
+VLM_AVX512 void vlm_window_tile_avx512(
+    int64_t rows, int64_t columns, int64_t runs, int64_t depth, const float *const *a, int64_t step, const float *panel,
+    float *c, int64_t ldc) {
+#define RUN(r, v) tile_avx512(r, v, columns, runs, depth, a, step, panel, c, ldc, 0)
     int wide = columns > 16;
     switch (rows) {
         VLM_CASE(RUN, 1) VLM_CASE(RUN, 2) VLM_CASE(RUN, 3) VLM_CASE(RUN, 4) VLM_CASE(RUN, 5) VLM_CASE(RUN, 6)

@@ -79,16 +79,79 @@ VLM_AVX2 void vlm_quantize_row_avx2(int64_t depth, const float *x, int8_t *q, vl
         describe(blocks + k / 32, scale, _mm_cvtsi128_si32(both), _mm_extract_epi32(both, 1));
     }
 }
+
+/// A hundredth of the work of a product, or a tenth where it has few columns: maxima of 16 blocks first, so that their
+/// scales are divided side by side.
+VLM_VNNI void vlm_quantize_row_avx512(int64_t depth, const float *x, int8_t *q, vlm_row_block *blocks) {
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    const __m128i ones = _mm_set1_epi8(1);
+    for (int64_t start = 0; start < depth / 32; start += 16) {
+        const int count = (int)vlm_min(16, depth / 32 - start);
+        uint32_t bits[16] = {0};
+        for (int b = 0; b < count; b++) {
+            const float *p = x + 32 * (start + b);
+            __m512i v = _mm512_max_epu32(
+                _mm512_and_si512(_mm512_loadu_si512(p), magnitude), _mm512_and_si512(_mm512_loadu_si512(p + 16), magnitude));
+            __m256i half = _mm256_max_epu32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+            __m128i top = _mm_max_epu32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+            top = _mm_max_epu32(top, _mm_shuffle_epi32(top, 0x4e));
+            top = _mm_max_epu32(top, _mm_shuffle_epi32(top, 0xb1));
+            bits[b] = (uint32_t)_mm_cvtsi128_si32(top);
+        }
+        float scale[16], inverse[16];
+        for (int b = 0; b < count; b++) scale[b] = scale_of(bits[b], inverse + b);
+        for (int b = 0; b < count; b++) {
+            const int64_t k = 32 * (start + b);
+            __m512 factor = _mm512_set1_ps(inverse[b]);
+            // Times 0 what is not finite would be no integer.
+            __mmask16 lanes = inverse[b] == 0 ? 0 : 0xffff;
+            __m128i first = _mm512_cvtepi32_epi8(
+                _mm512_maskz_cvtps_epi32(lanes, _mm512_mul_ps(_mm512_loadu_ps(x + k), factor)));
+            __m128i last = _mm512_cvtepi32_epi8(
+                _mm512_maskz_cvtps_epi32(lanes, _mm512_mul_ps(_mm512_loadu_ps(x + k + 16), factor)));
+            _mm_storeu_si128((__m128i *)(q + k), first);
+            _mm_storeu_si128((__m128i *)(q + k + 16), last);
+            const __m128i none = _mm_setzero_si128();
+            __m128i sums = _mm_hadd_epi32(_mm_dpbusd_epi32(none, ones, first), _mm_dpbusd_epi32(none, ones, last));
+            sums = _mm_hadd_epi32(sums, sums);
+            describe(blocks + start + b, scale[b], _mm_cvtsi128_si32(sums), _mm_extract_epi32(sums, 1));
+        }
+    }
+}
 #endif
+
+/// A block stands out whose scale is above this many times the mean of its row: rounded by itself it would be off by as much
+/// as other blocks are long. Measured on SmolLM2's perplexity, where it is the largest that leaves nothing to be seen.
+enum { OUTLIER_SCALES = 2 };
 
 void vlm_quantize_rest(
     const vlm_kernels *k, int64_t depth, const float *x, const int8_t *q, const vlm_row_block *blocks, int8_t *rest,
-    vlm_row_block *rest_blocks) {
-    for (int64_t g = 0; g < depth / 32; g++) {
+    vlm_row_block *rest_blocks, uint64_t *outliers) {
+    const int64_t groups = depth / 32;
+    float mean = 0;
+    for (int64_t g = 0; g < groups; g++) mean += blocks[g].scale;
+    mean /= (float)groups;
+    memset(rest, 0, (size_t)depth);
+    memset(rest_blocks, 0, (size_t)groups * sizeof *rest_blocks);
+    memset(outliers, 0, (size_t)vlm_outlier_words(depth) * sizeof *outliers);
+    for (int64_t g = 0; g < groups; g++) {
+        if (!(blocks[g].scale > OUTLIER_SCALES * mean)) continue;
         float left[32];
         for (int i = 0; i < 32; i++) left[i] = x[32 * g + i] - (float)q[32 * g + i] * blocks[g].scale;
         k->quantize_row(32, left, rest + 32 * g, rest_blocks + g);
+        outliers[g / 64] |= (uint64_t)1 << g % 64;
     }
+}
+
+void vlm_list_outliers(int64_t rows, int64_t depth, const uint64_t *outliers, int32_t *starts, int32_t *list) {
+    const int64_t words = vlm_outlier_words(depth);
+    int32_t count = 0;
+    for (int64_t g = 0; g < depth / 32; g++) {
+        starts[g] = count;
+        for (int64_t r = 0; r < rows; r++)
+            if (outliers[r * words + g / 64] >> g % 64 & 1) list[count++] = (int32_t)r;
+    }
+    starts[depth / 32] = count;
 }
 
 // ---- weights -----------------------------------------------------------------------------------------------------
@@ -176,6 +239,41 @@ void vlm_quantized_pack(vlm_element type, int64_t columns, int64_t depth, const 
 
 // ---- the product -------------------------------------------------------------------------------------------------
 
+/// The groups of rows [row, row + rows) at or after *group that have a rest: the next run of them, in whole `unit`s (1 or 8).
+/// Moves *group to its first, and returns how many there are; 0 if there is none before `end`.
+static int64_t next_outliers(
+    const vlm_quantized_product *p, int64_t row, int64_t rows, int64_t unit, int64_t *group, int64_t end) {
+    const int64_t words = vlm_outlier_words(p->depth);
+    const uint64_t whole = unit == 8 ? 0xff : 1;
+    while (*group < end) {
+        int64_t word = *group / 64, at = *group % 64;
+        uint64_t bits = 0;
+        for (int64_t r = row; r < row + rows; r++) bits |= p->outliers[r * words + word];
+        bits = bits >> at << at;
+        if (!bits) {
+            *group = 64 * (word + 1);
+            continue;
+        }
+        int64_t first = __builtin_ctzll(bits) / unit * unit, last = first;
+        while (last < 64 && bits >> last & whole) last += unit;
+        *group = 64 * word + first;
+        return last - first;
+    }
+    return 0;
+}
+
+/// c = c + rest.
+static void add_rest(int64_t rows, int64_t columns, const float *rest, int64_t ldr, float *c, int64_t ldc) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < columns; i++) c[r * ldc + i] += rest[r * ldr + i];
+}
+
+static void finish(
+    const vlm_kernels *k, const vlm_quantized_product *p, int64_t row, int64_t rows, int64_t j, int64_t columns) {
+    if (p->bias || p->activation != VLM_IDENTITY)
+        k->finish_tile(rows, columns, p->c + row * p->ldc + j, p->ldc, p->bias ? p->bias + j : NULL, p->activation);
+}
+
 /// Bytes of rows that are multiplied with one panel after another while they stay in the L2 cache.
 enum { ROW_BLOCK_BYTES = 1 << 19 };
 
@@ -183,7 +281,7 @@ enum { ROW_BLOCK_BYTES = 1 << 19 };
 static void quantized_panel(
     const vlm_kernels *k, const vlm_quantized_product *p, const uint8_t *panel, int64_t j, int64_t columns, int64_t first,
     int64_t end) {
-    int64_t groups = p->depth / 32;
+    const int64_t groups = p->depth / 32, unit = vlm_block_elements(p->w_type) / 32;
     for (int64_t row = first, rows; row < end; row += rows) {
         rows = vlm_next_rows(end - row, k->quantized_rows);
         float *c = p->c + row * p->ldc + j;
@@ -195,30 +293,124 @@ static void quantized_panel(
             vlm_copy_tile(rows, columns, tile, columns, c, p->ldc);
             continue;
         }
-        if (p->w_type == VLM_I8)
+        if (p->w_type == VLM_I8) {
             k->int8_tile(rows, columns, p->depth, q, p->ldq, p->blocks + row, panel, c, p->ldc);
-        else
-            k->quantized_tile(
-                p->w_type, rows, columns, p->depth, q, p->ldq, p->blocks + row * groups, panel, c, p->ldc);
-        if (p->parts == 2) {  // the panel is in the cache by now
-            float rest[VLM_MAX_TILE_ROWS * VLM_PANEL_COLUMNS];
-            k->quantized_tile(
-                p->w_type, rows, columns, p->depth, q + p->rows * p->ldq, p->ldq,
-                p->blocks + (p->rows + row) * groups, panel, rest, VLM_PANEL_COLUMNS);
-            for (int64_t r = 0; r < rows; r++)
-                for (int64_t i = 0; i < columns; i++) c[r * p->ldc + i] += rest[r * VLM_PANEL_COLUMNS + i];
+            finish(k, p, row, rows, j, columns);
+            continue;
         }
-        if (p->bias || p->activation != VLM_IDENTITY)
-            k->finish_tile(rows, columns, c, p->ldc, p->bias ? p->bias + j : NULL, p->activation);
+        k->quantized_tile(
+            p->w_type, rows, columns, p->depth, q, p->ldq, p->blocks + row * groups, groups, panel, c, p->ldc, 0);
+        float rest[VLM_MAX_TILE_ROWS * VLM_PANEL_COLUMNS] = {0};
+        int has_rest = 0;
+        for (int64_t g = 0, n; p->outliers && (n = next_outliers(p, row, rows, unit, &g, groups)); g += n, has_rest = 1)
+            k->quantized_tile(
+                p->w_type, rows, columns, 32 * n, q + p->rows * p->ldq + 32 * g, p->ldq,
+                p->blocks + (p->rows + row) * groups + g, groups, panel + g / unit * vlm_panel_block_bytes(p->w_type), rest,
+                VLM_PANEL_COLUMNS, 1);
+        if (has_rest) add_rest(rows, columns, rest, VLM_PANEL_COLUMNS, c, p->ldc);
+        finish(k, p, row, rows, j, columns);
     }
 }
 
-void vlm_quantized_columns(const vlm_kernels *k, const vlm_quantized_product *p, int64_t first, int64_t end) {
+// Many rows: panels are opened piece by piece along the depth, two beside each other, and stay in the L2 cache.
+enum {
+    FEW_ROWS = 16,        // up to this many, opening a panel costs more than it saves
+    OPENED_DEPTH = 2048,  // whole blocks of every type
+    OPENED_BLOCK = 516,   // rows that share an opened panel at most
+    OPENED_COLUMNS = 2 * VLM_PANEL_COLUMNS,
+};
+
+static int is_opened(const vlm_kernels *k, const vlm_quantized_product *p) {
+    return k->opened_tile && p->w_type != VLM_I8 && p->rows > FEW_ROWS;
+}
+
+/// Rows of a block: as few blocks as there must be, of equal numbers of whole tiles.
+static int64_t opened_block(int64_t rows) {
+    int64_t blocks = (rows + OPENED_BLOCK - 1) / OPENED_BLOCK, block = (rows + blocks - 1) / blocks;
+    return (block + VLM_OPENED_ROWS - 1) / VLM_OPENED_ROWS * VLM_OPENED_ROWS;
+}
+
+static int64_t opened_panel_bytes(const vlm_quantized_product *p) {
+    return vlm_min(p->depth, OPENED_DEPTH) / 32 * vlm_opened_group_bytes(p->w_type);
+}
+
+size_t vlm_quantized_scratch(const vlm_kernels *k, const vlm_quantized_product *p) {
+    if (!is_opened(k, p)) return 0;
+    return (size_t)(2 * opened_panel_bytes(p) / 4 + (p->outliers ? opened_block(p->rows) * OPENED_COLUMNS : 0));
+}
+
+/// Adds products of one group with what rounding left of it in rows of [first, end) that have a rest there, few of all:
+/// they are brought together for the tile. `rest` holds OPENED_COLUMNS for each row from `first` on.
+static void opened_outliers(
+    const vlm_kernels *k, const vlm_quantized_product *p, int64_t group, int64_t columns, int64_t first, int64_t end,
+    const uint8_t *opened, int64_t panel_bytes, float *rest) {
+    const int64_t groups = p->depth / 32;
+    const int32_t *list = p->outlier_rows + p->outlier_starts[group], *last = p->outlier_rows + p->outlier_starts[group + 1];
+    while (list < last && *list < first) list++;
+    while (list < last && last[-1] >= end) last--;
+    for (int64_t rows; list < last; list += rows) {
+        rows = vlm_next_rows(last - list, VLM_OPENED_ROWS);
+        int8_t q[VLM_OPENED_ROWS][32];
+        vlm_row_block blocks[VLM_OPENED_ROWS];
+        float c[VLM_OPENED_ROWS][OPENED_COLUMNS];
+        for (int64_t r = 0; r < rows; r++) {
+            memcpy(q[r], p->q + (p->rows + list[r]) * p->ldq + 32 * group, 32);
+            blocks[r] = p->blocks[(p->rows + list[r]) * groups + group];
+            memcpy(c[r], rest + (list[r] - first) * OPENED_COLUMNS, sizeof c[r]);
+        }
+        k->opened_tile(
+            p->w_type, rows, columns, 1, q[0], 32, blocks, 1, opened, panel_bytes, c[0], OPENED_COLUMNS, 1);
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(rest + (list[r] - first) * OPENED_COLUMNS, c[r], sizeof c[r]);
+    }
+}
+
+/// Columns [j, j + columns), at most two panels, of rows [first, end).
+static void opened_columns(
+    const vlm_kernels *k, const vlm_quantized_product *p, int64_t j, int64_t columns, int64_t first, int64_t end,
+    float *scratch) {
+    const int64_t groups = p->depth / 32, stored = vlm_quantized_panel_bytes(p->w_type, p->depth);
+    const int64_t panel_bytes = opened_panel_bytes(p), unit = vlm_block_elements(p->w_type);
+    uint8_t *opened = (uint8_t *)scratch;
+    float *rest = scratch + 2 * panel_bytes / 4;
+    if (p->outliers) memset(rest, 0, (size_t)((end - first) * OPENED_COLUMNS) * 4);
+    for (int64_t start = 0; start < groups; start += OPENED_DEPTH / 32) {
+        int64_t count = vlm_min(OPENED_DEPTH / 32, groups - start);
+        for (int64_t i = 0; i < columns; i += VLM_PANEL_COLUMNS)
+            k->open_panel(
+                p->w_type, 32 * count,
+                p->panels + (j + i) / VLM_PANEL_COLUMNS * stored + 32 * start / unit * vlm_panel_block_bytes(p->w_type),
+                opened + i / VLM_PANEL_COLUMNS * panel_bytes);
+        for (int64_t row = first, rows; row < end; row += rows) {
+            rows = vlm_next_rows(end - row, VLM_OPENED_ROWS);
+            k->opened_tile(
+                p->w_type, rows, columns, count, p->q + row * p->ldq + 32 * start, p->ldq, p->blocks + row * groups + start,
+                groups, opened, panel_bytes, p->c + row * p->ldc + j, p->ldc, start > 0);
+        }
+        for (int64_t g = start; p->outliers && g < start + count; g++)
+            opened_outliers(
+                k, p, g, columns, first, end, opened + (g - start) * vlm_opened_group_bytes(p->w_type), panel_bytes, rest);
+    }
+    if (p->outliers)
+        add_rest(end - first, columns, rest, OPENED_COLUMNS, p->c + first * p->ldc + j, p->ldc);
+    finish(k, p, first, end - first, j, columns);
+}
+
+void vlm_quantized_columns(
+    const vlm_kernels *k, const vlm_quantized_product *p, int64_t first, int64_t end, float *scratch) {
+    if (is_opened(k, p)) {
+        int64_t block = opened_block(p->rows);
+        for (int64_t row = 0; row < p->rows; row += block)
+            for (int64_t j = first; j < end; j += OPENED_COLUMNS)
+                opened_columns(
+                    k, p, j, vlm_min(OPENED_COLUMNS, end - j), row, vlm_min(p->rows, row + block), scratch);
+        return;
+    }
     int64_t panel_bytes =
         p->w_type == VLM_I8 ? vlm_int8_panel_bytes(p->depth) : vlm_quantized_panel_bytes(p->w_type, p->depth);
     int64_t columns = p->w_type == VLM_I8 ? 2 * VLM_PANEL_COLUMNS : VLM_PANEL_COLUMNS;
     // Whole tiles, so that blocks split rows where the tiles would.
-    int64_t block = vlm_max(1, ROW_BLOCK_BYTES / (p->depth * k->quantized_rows * p->parts)) * k->quantized_rows;
+    int64_t block = vlm_max(1, ROW_BLOCK_BYTES / (p->depth * k->quantized_rows)) * k->quantized_rows;
     for (int64_t row = 0; row < p->rows; row += block)
         for (int64_t j = first; j < end; j += columns)
             quantized_panel(

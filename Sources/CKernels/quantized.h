@@ -41,6 +41,12 @@ static inline int64_t vlm_panel_block_bytes(vlm_element type) {
     return vlm_head_bytes(type) + vlm_block_elements(type) / 32 * vlm_group_bytes(type);
 }
 
+/// Bytes of an opened group's scales and offsets, and of all of it (opened_tile.c).
+static inline int64_t vlm_opened_scale_bytes(vlm_element type) {
+    return vlm_has_minimum(type) || type == VLM_Q6_K ? 128 : 64;
+}
+static inline int64_t vlm_opened_group_bytes(vlm_element type) { return vlm_opened_scale_bytes(type) + 512; }
+
 /// Scale and minimum, six bits each, of group g < 8 of a Q4_K or Q5_K block, packed into 12 bytes.
 static inline void vlm_scale_and_minimum(const uint8_t *p, int g, int *scale, int *minimum) {
     if (g < 4) {

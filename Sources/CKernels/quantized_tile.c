@@ -38,18 +38,18 @@ static int32_t half_dot(vlm_element type, const uint8_t *codes, int64_t j, const
 
 void vlm_quantized_tile_portable(
     vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
-    const uint8_t *panel, float *c, int64_t ldc) {
+    int64_t ldb, const uint8_t *panel, float *c, int64_t ldc, int accumulate) {
     int64_t per_block = vlm_block_elements(type) / 32;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < columns; j++) {
             const uint8_t *head = panel;
-            float sum = 0;
+            float sum = accumulate ? c[r * ldc + j] : 0;
             for (int64_t g = 0; g < depth / 32; g++) {
                 if (g > 0 && g % per_block == 0) head += vlm_panel_block_bytes(type);
                 const uint8_t *codes = head + vlm_head_bytes(type) + g % per_block * vlm_group_bytes(type);
                 const uint8_t *scales = codes + vlm_codes_bytes(type);
                 const int8_t *a = q + r * ldq + 32 * g;
-                const vlm_row_block *block = blocks + r * (depth / 32) + g;
+                const vlm_row_block *block = blocks + r * ldb + g;
                 int32_t first = half_dot(type, codes, j, a, 0), last = half_dot(type, codes, j, a, 1);
                 float d = half_at((vlm_has_groups(type) ? head : scales) + 2 * j), m = 0, value;
                 if (type == VLM_Q6_K) {
@@ -84,7 +84,7 @@ void vlm_quantized_tile_portable(
     default: break;                                                                                                  \
     }
 #define VLM_CASE(t, r)                                                                                               \
-    case r: tile(t, r, columns, depth, q, ldq, blocks, panel, c, ldc); break;
+    case r: tile(t, r, columns, depth, q, ldq, blocks, ldb, panel, c, ldc, accumulate); break;
 
 /// Few rows wait for memory: how far ahead of the codes it is asked for.
 enum { AHEAD = 4096, STREAMED_ROWS = 2 };
@@ -136,11 +136,12 @@ VLM_INLINE VLM_AVX2 void codes8(vlm_element type, const uint8_t *codes, int half
 
 VLM_INLINE VLM_AVX2 void tile_avx2(
     vlm_element type, int rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
-    const uint8_t *panel, float *c, int64_t ldc) {
+    int64_t ldb, const uint8_t *panel, float *c, int64_t ldc, int accumulate) {
     const int groups = (int)vlm_block_elements(type) / 32;
     for (int64_t j = 0; j < columns; j += 8) {
         __m256 sum[VLM_QUANTIZED_ROWS_AVX2];
-        VLM_UNROLL for (int r = 0; r < rows; r++) sum[r] = _mm256_setzero_ps();
+        VLM_UNROLL for (int r = 0; r < rows; r++)
+            sum[r] = accumulate ? load8(c + r * ldc + j, columns - j) : _mm256_setzero_ps();
         const uint8_t *p = panel;
         for (int64_t g = 0; g < depth / 32;) {
             __m256 d, last_d, m, head_d, head_m;
@@ -177,7 +178,7 @@ VLM_INLINE VLM_AVX2 void tile_avx2(
                     }
                 }
                 VLM_UNROLL for (int r = 0; r < rows; r++) {
-                    const vlm_row_block *block = blocks + r * (depth / 32) + g;
+                    const vlm_row_block *block = blocks + r * ldb + g;
                     if (vlm_has_nibbles(type) && vlm_code_center(type))
                         dot[r] = _mm256_add_epi32(dot[r], _mm256_set1_epi32(vlm_code_center(type) * block->minus_sum));
                     __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(dot[r]), d);
@@ -194,7 +195,7 @@ VLM_INLINE VLM_AVX2 void tile_avx2(
 
 VLM_AVX2 void vlm_quantized_tile_avx2(
     vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
-    const uint8_t *panel, float *c, int64_t ldc) {
+    int64_t ldb, const uint8_t *panel, float *c, int64_t ldc, int accumulate) {
 #define tile tile_avx2
 #define ROWS(t)                                                                                                      \
     switch (rows) { VLM_CASE(t, 1) VLM_CASE(t, 2) VLM_CASE(t, 3) VLM_CASE(t, 4) }
@@ -227,10 +228,11 @@ VLM_INLINE VLM_VNNI __m512i times(int power, int32_t integer) {
 
 VLM_INLINE VLM_VNNI void tile_avx512(
     vlm_element type, int rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
-    const uint8_t *panel, float *c, int64_t ldc) {
+    int64_t ldb, const uint8_t *panel, float *c, int64_t ldc, int accumulate) {
     const int groups = (int)vlm_block_elements(type) / 32, center = vlm_code_center(type);
     __m512 sum[VLM_QUANTIZED_ROWS_AVX512];
-    VLM_UNROLL for (int r = 0; r < rows; r++) sum[r] = _mm512_setzero_ps();
+    VLM_UNROLL for (int r = 0; r < rows; r++)
+        sum[r] = accumulate ? load16(c + r * ldc, columns) : _mm512_setzero_ps();
     for (int64_t g = 0; g < depth / 32;) {
         __m512 d, last_d, m, head_d, head_m;
         if (vlm_has_groups(type)) {
@@ -262,7 +264,7 @@ VLM_INLINE VLM_VNNI void tile_avx512(
             if (vlm_has_minimum(type)) {
                 VLM_UNROLL for (int r = 0; r < rows; r++) {
                     const int8_t *a = q + r * ldq + 32 * g;
-                    const vlm_row_block *block = blocks + r * (depth / 32) + g;
+                    const vlm_row_block *block = blocks + r * ldb + g;
                     __m512i dot = _mm512_setzero_si512();
                     VLM_UNROLL for (int t = 0; t < 8; t++) dot = _mm512_dpbusd_epi32(dot, b[t], four16(a + 4 * t));
                     __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), d);
@@ -277,7 +279,7 @@ VLM_INLINE VLM_VNNI void tile_avx512(
                 __m512i dot[4], last[4];
                 const int end = rows - first < 4 ? rows - first : 4;
                 VLM_UNROLL for (int r = 0; r < end; r++) {
-                    const vlm_row_block *block = blocks + (first + r) * (depth / 32) + g;
+                    const vlm_row_block *block = blocks + (first + r) * ldb + g;
                     // The codes are not centred: -center times the sum of the row's integers is where their sum begins.
                     dot[r] = times(center, type == VLM_Q6_K ? block->minus_half_sum[0] : block->minus_sum);
                     if (type == VLM_Q6_K) last[r] = times(center, block->minus_half_sum[1]);
@@ -288,7 +290,7 @@ VLM_INLINE VLM_VNNI void tile_avx512(
                         *own = _mm512_dpbusd_epi32(*own, b[t], four16(q + (first + r) * ldq + 32 * g + 4 * t));
                     }
                 VLM_UNROLL for (int r = 0; r < end; r++) {
-                    const vlm_row_block *block = blocks + (first + r) * (depth / 32) + g;
+                    const vlm_row_block *block = blocks + (first + r) * ldb + g;
                     __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(dot[r]), d);
                     if (type == VLM_Q6_K) value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(last[r]), last_d, value);
                     sum[first + r] = _mm512_fmadd_ps(value, _mm512_set1_ps(block->scale), sum[first + r]);
@@ -301,7 +303,7 @@ VLM_INLINE VLM_VNNI void tile_avx512(
 
 VLM_VNNI void vlm_quantized_tile_avx512(
     vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
-    const uint8_t *panel, float *c, int64_t ldc) {
+    int64_t ldb, const uint8_t *panel, float *c, int64_t ldc, int accumulate) {
 #define tile tile_avx512
 #define ROWS(t)                                                                                                      \
     switch (rows) {                                                                                                  \

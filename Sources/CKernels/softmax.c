@@ -1,4 +1,4 @@
-// Softmax of a row, and one step of the online softmax of FlashAttention-2.
+// Softmax of a row, and one step of the online softmax of FlashAttention-2 for the rows of a tile.
 #include "simd_math.h"
 
 #include <math.h>
@@ -12,14 +12,16 @@ void vlm_softmax_portable(int64_t n, float *x) {
     for (int64_t i = 0; i < n; i++) x[i] /= sum;
 }
 
-float vlm_online_softmax_portable(int64_t n, float *x, float *maximum, float *sum) {
-    float m = *maximum, s = 0;
-    for (int64_t i = 0; i < n; i++) m = fmaxf(m, x[i]);
-    for (int64_t i = 0; i < n; i++) s += x[i] = exp2f(x[i] - m);
-    float correction = exp2f(*maximum - m);
-    *sum = *sum * correction + s;
-    *maximum = m;
-    return correction;
+void vlm_online_softmax_portable(
+    int64_t rows, const int64_t *n, float *const *x, float *maximum, float *sum, float *correction) {
+    for (int64_t r = 0; r < rows; r++) {
+        float m = maximum[r], s = 0;
+        for (int64_t i = 0; i < n[r]; i++) m = fmaxf(m, x[r][i]);
+        for (int64_t i = 0; i < n[r]; i++) s += x[r][i] = exp2f(x[r][i] - m);
+        correction[r] = exp2f(maximum[r] - m);
+        sum[r] = sum[r] * correction[r] + s;
+        maximum[r] = m;
+    }
 }
 
 #ifdef VLM_X86
@@ -51,18 +53,23 @@ VLM_AVX2 void vlm_softmax_avx2(int64_t n, float *x) {
     vlm_scale_avx2(n, 1 / sum8(sums), x, x);
 }
 
-VLM_AVX2 float vlm_online_softmax_avx2(int64_t n, float *x, float *maximum, float *sum) {
-    float top = maximum_avx2(n, x, *maximum);
-    __m256 m = _mm256_set1_ps(top), sums = _mm256_setzero_ps();
-    VLM_EACH(8, i, n, {
-        __m256 e = exp2_8(_mm256_sub_ps(load8(x + i, count), m));
-        store8(x + i, count, e);
-        sums = _mm256_add_ps(sums, count >= 8 ? e : _mm256_and_ps(e, _mm256_castsi256_ps(lanes8(count))));
-    });
-    float correction = _mm256_cvtss_f32(exp2_8(_mm256_set1_ps(*maximum - top)));
-    *sum = *sum * correction + sum8(sums);
-    *maximum = top;
-    return correction;
+VLM_AVX2 void vlm_online_softmax_avx2(
+    int64_t rows, const int64_t *n, float *const *x, float *maximum, float *sum, float *correction) {
+    // All maxima first: none then waits for the other lanes of its row just when it is wanted.
+    float top[VLM_MAX_TILE_ROWS];
+    for (int64_t r = 0; r < rows; r++) top[r] = maximum_avx2(n[r], x[r], maximum[r]);
+    for (int64_t r = 0; r < rows; r++) {
+        __m256 m = _mm256_set1_ps(top[r]), sums = _mm256_setzero_ps();
+        float *row = x[r];
+        VLM_EACH(8, i, n[r], {
+            __m256 e = exp2_8(_mm256_sub_ps(load8(row + i, count), m));
+            store8(row + i, count, e);
+            sums = _mm256_add_ps(sums, count >= 8 ? e : _mm256_and_ps(e, _mm256_castsi256_ps(lanes8(count))));
+        });
+        correction[r] = _mm256_cvtss_f32(exp2_8(_mm256_set1_ps(maximum[r] - top[r])));
+        sum[r] = sum[r] * correction[r] + sum8(sums);
+        maximum[r] = top[r];
+    }
 }
 
 // ---- AVX-512 -----------------------------------------------------------------------------------------------------
@@ -90,18 +97,23 @@ VLM_AVX512 void vlm_softmax_avx512(int64_t n, float *x) {
     vlm_scale_avx512(n, 1 / sum8(fold16(sums)), x, x);
 }
 
-VLM_AVX512 float vlm_online_softmax_avx512(int64_t n, float *x, float *maximum, float *sum) {
-    float top = maximum_avx512(n, x, *maximum);
-    __m512 m = _mm512_set1_ps(top), sums = _mm512_setzero_ps();
-    VLM_EACH(16, i, n, {
-        __m512 e = exp2_16(_mm512_sub_ps(load16(x + i, count), m));
-        store16(x + i, count, e);
-        sums = _mm512_mask_add_ps(sums, lanes16(count), sums, e);
-    });
-    float correction = _mm512_cvtss_f32(exp2_16(_mm512_set1_ps(*maximum - top)));
-    *sum = *sum * correction + sum8(fold16(sums));
-    *maximum = top;
-    return correction;
+VLM_AVX512 void vlm_online_softmax_avx512(
+    int64_t rows, const int64_t *n, float *const *x, float *maximum, float *sum, float *correction) {
+    // All maxima first: none then waits for the other lanes of its row just when it is wanted.
+    float top[VLM_MAX_TILE_ROWS];
+    for (int64_t r = 0; r < rows; r++) top[r] = maximum_avx512(n[r], x[r], maximum[r]);
+    for (int64_t r = 0; r < rows; r++) {
+        __m512 m = _mm512_set1_ps(top[r]), sums = _mm512_setzero_ps();
+        float *row = x[r];
+        VLM_EACH(16, i, n[r], {
+            __m512 e = exp2_16(_mm512_sub_ps(load16(row + i, count), m));
+            store16(row + i, count, e);
+            sums = _mm512_mask_add_ps(sums, lanes16(count), sums, e);
+        });
+        correction[r] = _mm512_cvtss_f32(exp2_16(_mm512_set1_ps(maximum[r] - top[r])));
+        sum[r] = sum[r] * correction[r] + sum8(fold16(sums));
+        maximum[r] = top[r];
+    }
 }
 
 #endif
@@ -111,8 +123,8 @@ VLM_AVX512 float vlm_online_softmax_avx512(int64_t n, float *x, float *maximum, 
 float vlm_cross_entropy(const vlm_kernels *k, int64_t n, const float *x, int64_t target, float *gradient) {
     const float log2_e = 1.44269504088896341f, ln_2 = 0.69314718055994531f;
     k->scale(n, log2_e, x, gradient);
-    float maximum = -1e30f, sum = 0, own = gradient[target];
-    k->online_softmax(n, gradient, &maximum, &sum);
+    float maximum = -1e30f, sum = 0, own = gradient[target], correction;
+    k->online_softmax(1, &n, &gradient, &maximum, &sum, &correction);
     k->scale(n, 1 / sum, gradient, gradient);
     gradient[target] -= 1;
     return (maximum - own + log2f(sum)) * ln_2;

@@ -41,8 +41,8 @@ public struct LlamaAttention: Sendable {
 
     func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues?) -> Tensor {
         // A norm's weights let few channels stand out, beside which 8 bits lose the others, and softmax magnifies what is
-        // lost. The three maps are a small part of a layer.
-        let projected = x.mapped(by: qProj, kProj, vProj, precision: .sixteenBits)
+        // lost.
+        let projected = x.mapped(by: qProj, kProj, vProj, precision: .fineOutliers)
         let (q, k, v) = (step.rotations(projected[0]), step.rotations(projected[1]), projected[2])  // [T, H · K]
         guard let cache else {
             return oProj(

@@ -78,9 +78,8 @@ public struct LlamaModel: Sendable {
 
     /// Logits of the next token after each row of final hidden states, `[T, D]` -> `[T, V]`.
     ///
-    /// Native products keep 16 bits here: nothing after the head evens out what it loses, and for one token it waits for
-    /// its weights anyway.
-    public func logits(_ hiddenStates: Tensor) -> Tensor { lmHead(hiddenStates, precision: .sixteenBits) }
+    /// Native products keep outliers fine here: nothing after the head evens out what it loses.
+    public func logits(_ hiddenStates: Tensor) -> Tensor { lmHead(hiddenStates, precision: .fineOutliers) }
 
     private var rotaryEmbedding: RotaryEmbedding {
         RotaryEmbedding(

@@ -37,20 +37,19 @@ public struct Sampler: Sendable {
     /// Ties go to the lowest id. Top-k is applied before top-p, as in Hugging Face transformers.
     public mutating func next(_ logits: Tensor) -> Int {
         logits.withFloats { all in
-            let row = all[(all.count - logits.columns)...]
-            let values = Array(row)
-            guard options.temperature > 0 else { return Self.argmax(values) }
-            return draw(values)
+            let row = UnsafeBufferPointer(rebasing: all[(all.count - logits.columns)...])
+            guard options.temperature > 0 else { return Self.argmax(row) }
+            return draw(row)
         }
     }
 
-    private static func argmax(_ values: [Float]) -> Int {
+    private static func argmax(_ values: UnsafeBufferPointer<Float>) -> Int {
         var best = 0
         for (index, value) in values.enumerated() where value > values[best] { best = index }
         return best
     }
 
-    private mutating func draw(_ logits: [Float]) -> Int {
+    private mutating func draw(_ logits: UnsafeBufferPointer<Float>) -> Int {
         var candidates = Array(logits.indices)
         candidates.sort { logits[$0] != logits[$1] ? logits[$0] > logits[$1] : $0 < $1 }
         if let topK = options.topK { candidates = Array(candidates.prefix(max(1, topK))) }

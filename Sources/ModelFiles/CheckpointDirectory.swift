@@ -47,7 +47,8 @@ public struct CheckpointDirectory: Sendable {
     public let files: [File]
     /// What kind of model this is.
     public let layout: CheckpointLayout
-    /// The GGUF file that was opened, whose tensors bear the names of llama.cpp; nil for other formats.
+    /// The GGUF file that was opened, whose tensors bear the names of llama.cpp; nil for other formats, and for files of
+    /// tensors alone.
     public let gguf: GGUFFile?
 
     /// Opens a directory, or one file of weights beside which a `config.json` may lie; a GGUF file holds its
@@ -121,10 +122,11 @@ public struct CheckpointDirectory: Sendable {
         let file = try TensorFile.read(path: path)
         let url = URL(filePath: path)
         let configPath = url.deletingLastPathComponent().appending(path: "config.json").path
-        let hasConfig = file.gguf == nil && FileManager.default.fileExists(atPath: configPath)
+        let model = file.gguf.flatMap { $0.holdsTensorsAlone ? nil : $0 }
+        let hasConfig = model == nil && FileManager.default.fileExists(atPath: configPath)
         try self.init(
             path: path, directory: url.deletingLastPathComponent(), configPath: hasConfig ? configPath : nil,
-            tensors: file.tensors, gguf: file.gguf,
+            tensors: file.tensors, gguf: model,
             files: [
                 File(
                     name: url.lastPathComponent, format: file.format, byteCount: file.byteCount,

@@ -15,6 +15,12 @@ public struct GGUFFile: Sendable {
     /// The tensors by name. Shapes are row-major, `[outer, ..., inner]`: the reverse of the order in the file.
     public let tensors: [String: Tensor]
 
+    /// `general.architecture` of a file that holds tensors alone, under the names of the `config.json` beside it: what
+    /// safetensors is for plain types. A name of ours, which llama.cpp refuses.
+    package static let tensorsAlone = "vlm-tensors"
+    /// Whether the file holds tensors alone.
+    var holdsTensorsAlone: Bool { metadata["general.architecture"]?.string == Self.tensorsAlone }
+
     static let magic = Array("GGUF".utf8)
     static let alignmentKey = "general.alignment"
     static let defaultAlignment = 32

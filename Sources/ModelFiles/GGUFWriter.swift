@@ -16,6 +16,15 @@ public enum GGUFWriter {
         _ tensors: [String: Tensor], metadata: [String: GGUFValue], to path: String,
         progress: WeightsProgress.Observer = { _ in }
     ) throws {
+        try write(making: tensors.mapValues { PendingTensor($0) }, metadata: metadata, to: path, progress: progress)
+    }
+
+    /// Writes tensors that are made one after the other, and otherwise does the same.
+    /// - Throws: also `CheckpointError.unwritable` for an element that the type of its tensor cannot hold.
+    public static func write(
+        making tensors: [String: PendingTensor], metadata: [String: GGUFValue], to path: String,
+        progress: WeightsProgress.Observer = { _ in }
+    ) throws {
         func refusal(_ reason: String) -> CheckpointError { .unwritable(path: path, reason: reason) }
 
         var alignment = GGUFFile.defaultAlignment
@@ -44,14 +53,15 @@ public enum GGUFWriter {
             guard (1...63).contains(name.utf8.count) else {
                 throw refusal("the name of tensor \"\(name)\" has to have 1 to 63 bytes")
             }
-            guard tensor.rank <= GGUFFile.maximumRank else {
-                throw refusal("tensor \(name) has \(tensor.rank) dimensions; GGUF has at most \(GGUFFile.maximumRank)")
+            guard tensor.shape.count <= GGUFFile.maximumRank else {
+                throw refusal(
+                    "tensor \(name) has \(tensor.shape.count) dimensions; GGUF has at most \(GGUFFile.maximumRank)")
             }
             guard let type = GGUFTensorType.number(tensor.elementType) else {
                 throw refusal("tensor \(name) holds \(tensor.elementType.rawValue), which GGUF does not have")
             }
             header.append(name)
-            header.append(UInt32(tensor.rank))
+            header.append(UInt32(tensor.shape.count))
             for extent in tensor.shape.reversed() { header.append(UInt64(extent)) }
             header.append(type)
             header.append(UInt64(offset))
@@ -65,8 +75,8 @@ public enum GGUFWriter {
             try handle.write(contentsOf: Data(start))
             let total = placed.reduce(0) { $0 + $1.value.byteCount }
             var done = 0
-            for (_, tensor) in placed {
-                try tensor.write(to: handle)
+            for (name, tensor) in placed {
+                try tensor.write(named: name, to: handle, of: path)
                 let padding = tensor.byteCount.roundedUp(to: alignment).partialValue - tensor.byteCount
                 try handle.write(contentsOf: Data(count: padding))
                 done += tensor.byteCount

@@ -15,6 +15,15 @@ public enum SafetensorsWriter {
         _ tensors: [String: Tensor], metadata: [String: String] = [:], to path: String,
         progress: WeightsProgress.Observer = { _ in }
     ) throws {
+        try write(making: tensors.mapValues { PendingTensor($0) }, metadata: metadata, to: path, progress: progress)
+    }
+
+    /// Writes tensors that are made one after the other, and otherwise does the same.
+    /// - Throws: also `CheckpointError.unwritable` for an element that the type of its tensor cannot hold.
+    public static func write(
+        making tensors: [String: PendingTensor], metadata: [String: String] = [:], to path: String,
+        progress: WeightsProgress.Observer = { _ in }
+    ) throws {
         guard tensors[SafetensorsFile.metadataKey] == nil else {
             throw CheckpointError.unwritable(
                 path: path, reason: "no tensor may be called \(SafetensorsFile.metadataKey)")
@@ -33,8 +42,8 @@ public enum SafetensorsWriter {
             try handle.write(contentsOf: header)
             let total = placed.reduce(0) { $0 + $1.value.byteCount }
             var done = 0
-            for (_, tensor) in placed {
-                try tensor.write(to: handle)
+            for (name, tensor) in placed {
+                try tensor.write(named: name, to: handle, of: path)
                 done += tensor.byteCount
                 progress(WeightsProgress(.writing, done: done, total: total))
             }
@@ -62,7 +71,7 @@ public enum SafetensorsWriter {
 
     /// Eight bytes of length and the header in JSON, padded with spaces to a multiple of eight bytes.
     private static func header(
-        _ placed: [(key: String, value: Tensor)], metadata: [String: String]
+        _ placed: [(key: String, value: PendingTensor)], metadata: [String: String]
     ) throws -> Data {
         var members: [String: Member] = [:]
         if !metadata.isEmpty { members[SafetensorsFile.metadataKey] = .metadata(metadata) }

@@ -38,7 +38,7 @@ public struct ComputeContext: Sendable {
     public var memory: MemoryPool?
     /// How products with block-quantised weights are computed.
     public var quantizedProducts = QuantizedProducts.exact
-    /// What counts the operations; nil for nothing.
+    /// What counts operations and the memory they ask for; nil for nothing.
     public var operations: OperationCounter?
 
     /// A context of its own, by default with the fastest kernels, a thread for every processor and exact products.
@@ -56,11 +56,18 @@ public struct ComputeContext: Sendable {
     /// clears every page that it hands out, a tenth of the time of a tower otherwise. Where the context has a pool already,
     /// that one is used.
     public static func reusingMemory<Result>(_ body: () throws -> Result) rethrows -> Result {
+        guard current.memory == nil else { return try body() }
+        let pool = MemoryPool()
+        defer { pool.close() }
+        return try reusingMemory(of: pool, body)
+    }
+
+    /// Runs `body` so that tensors take their memory from a pool, which keeps it for the next time. Where the context has a
+    /// pool already, that one is used.
+    public static func reusingMemory<Result>(of pool: MemoryPool, _ body: () throws -> Result) rethrows -> Result {
         var context = current
         guard context.memory == nil else { return try body() }
-        let pool = MemoryPool()
         context.memory = pool
-        defer { pool.close() }
         return try context.run(body)
     }
 

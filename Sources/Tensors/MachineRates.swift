@@ -4,16 +4,20 @@ import CKernels
 public struct MachineRates: Sendable {
     /// Float32 operations a second in register tiles whose operands stay in the L1 cache.
     public var flops: Double
-    /// Bytes a second read from arrays too large for the L2 cache.
+    /// Bytes a second read from arrays of large pages that no cache holds, as packed weights are.
     public var bytes: Double
 
-    /// Both rates on all threads of the current context; takes some milliseconds and 16 MB a thread.
+    /// Rates that were measured.
+    public init(flops: Double, bytes: Double) { (self.flops, self.bytes) = (flops, bytes) }
+
+    /// Both rates on all threads of the current context; takes some 50 milliseconds and 64 MB a thread.
     public static func measured() -> MachineRates {
         let context = ComputeContext.current
         let table = context.table
         let (rows, columns, depth) = (Int(table.tile_rows), Int(table.tile_columns), 256)
-        let (rounds, large, width, threads) = (2000, 1 << 22, 4096, context.pool.threadCount)
-        let values = Tensor(repeating: 1, shape: [threads, large])
+        let (rounds, large, width, threads) = (2000, 1 << 24, 4096, context.pool.threadCount)
+        let values = TensorStorage(byteCount: threads * large * 4, isHuge: true)
+        let floats = values.base.bindMemory(to: Float.self, capacity: threads * large)
         let x = Tensor(repeating: 1, shape: [width])
         let clock = ContinuousClock()
         let computing = clock.measure {
@@ -28,14 +32,16 @@ public struct MachineRates: Sendable {
                 }
             }
         }
+        context.pool.run(threads) { (floats + $0 * large).update(repeating: 1, count: large) }
         let reading = clock.measure {
             context.pool.run(threads) { thread in
                 let sums = Scratch(large / width)
                 table.product_dots(
                     VLM_F32, 1, Int64(large / width), Int64(width), x.floatPointer, Int64(width),
-                    values.floatPointer + thread * large, Int64(width), sums.floats, Int64(large / width))
+                    floats + thread * large, Int64(width), sums.floats, Int64(large / width))
             }
         }
+        withExtendedLifetime(values) {}
         func perSecond(_ count: Int, _ duration: Duration) -> Double { Double(count) / (duration / .seconds(1)) }
         return MachineRates(
             flops: perSecond(2 * rows * columns * depth * rounds * threads, computing),

@@ -6,11 +6,11 @@ import Synchronization
 /// A training step makes and drops the same hundreds of tensors each time; asking the system for their pages anew costs a
 /// fifth of it. A context has no pool unless it is given one, because what the pool keeps stays resident.
 public final class MemoryPool: Sendable {
-    /// Smaller blocks are left to the allocator.
-    static let smallestBlock = 1 << 16
+    /// Bytes of the smallest block; what is smaller is left to the allocator.
+    let smallestBlock: Int
     private struct Blocks {
-        /// Addresses of free blocks by their size.
-        var free: [Int: [UInt]] = [:]
+        /// Addresses of free blocks, a list for each size: eight to each power of two.
+        var free = [[UInt]](repeating: [], count: 8 * Int.bitWidth)
         /// Whether blocks that come back are kept.
         var isOpen = true
     }
@@ -18,7 +18,8 @@ public final class MemoryPool: Sendable {
     private let blocks = Mutex(Blocks())
 
     /// An empty pool.
-    public init() {}
+    /// - Parameter smallestBlock: bytes from which on it is asked; by default those of blocks that the system clears.
+    public init(smallestBlock: Int = 1 << 16) { self.smallestBlock = smallestBlock }
 
     deinit { close() }
 
@@ -26,14 +27,18 @@ public final class MemoryPool: Sendable {
     func close() {
         let free = blocks.withLock { blocks in
             blocks.isOpen = false
-            defer { blocks.free = [:] }
+            defer { blocks.free = blocks.free.map { _ in [] } }
             return blocks.free
         }
-        for address in free.values.joined() { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
+        for address in free.joined() { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
     }
 
     /// Bytes that wait to be taken again.
-    public var freeBytes: Int { blocks.withLock { $0.free.reduce(0) { $0 + $1.key * $1.value.count } } }
+    public var freeBytes: Int {
+        blocks.withLock { blocks in
+            blocks.free.indices.reduce(0) { $0 + (8 + $1 % 8) << ($1 / 8 - 3) * blocks.free[$1].count }
+        }
+    }
 
     /// The size of the block that `byteCount` bytes are given: eight sizes to each power of two.
     static func blockSize(for byteCount: Int) -> Int {
@@ -41,9 +46,17 @@ public final class MemoryPool: Sendable {
         return (byteCount + step - 1) / step * step
     }
 
-    func take(_ size: Int) -> UnsafeMutableRawPointer {
-        let address = blocks.withLock { $0.free[size]?.popLast() }
-        return address.flatMap { UnsafeMutableRawPointer(bitPattern: $0) } ?? Self.allocate(size)
+    /// The list of a size that `blockSize` gives: its highest bit and the three bits after it are all it has.
+    private static func list(of size: Int) -> Int {
+        let highest = Int.bitWidth - 1 - size.leadingZeroBitCount
+        return 8 * highest + (size >> (highest - 3)) % 8
+    }
+
+    func take(_ size: Int, _ counter: OperationCounter?) -> UnsafeMutableRawPointer {
+        let address = blocks.withLock { $0.free[Self.list(of: size)].popLast() }
+        if let memory = address.flatMap({ UnsafeMutableRawPointer(bitPattern: $0) }) { return memory }
+        counter?.add(allocatedBytes: size)
+        return Self.allocate(size)
     }
 
     /// Memory that asks for large pages where there is room for one: the system clears a page of 4 KB in the time in which
@@ -57,7 +70,7 @@ public final class MemoryPool: Sendable {
 
     func give(_ address: UInt, size: Int) {
         let isKept = blocks.withLock { blocks in
-            if blocks.isOpen { blocks.free[size, default: []].append(address) }
+            if blocks.isOpen { blocks.free[Self.list(of: size)].append(address) }
             return blocks.isOpen
         }
         if !isKept { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }

@@ -47,7 +47,8 @@ public final class RowBuffer {
     }
 
     private static func allocate(_ count: Int) -> UnsafeMutablePointer<Float> {
-        UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
+        ComputeContext.current.operations?.add(allocatedBytes: max(count, 1) * 4)
+        return UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
             .bindMemory(to: Float.self, capacity: max(count, 1))
     }
 }

@@ -10,31 +10,39 @@ public final class TensorStorage: @unchecked Sendable {
     public let byteCount: Int
     /// Whether the bytes are a mapped file's.
     let isMapped: Bool
-    private let release: @Sendable () -> Void
+    private let owner: Owner
+
+    /// What the bytes go back to.
+    private enum Owner {
+        case allocator
+        case pool(MemoryPool, size: Int)
+        case file(MemoryMappedFile)
+        case system
+    }
 
     /// Storage aligned to a cache line, contents undefined.
     /// - Parameter isHuge: whether to ask for large pages, where there is room for one; streams of weights read faster.
     init(byteCount: Int, isHuge: Bool = false) {
         let page = 1 << 21
         let wantsPages = isHuge && byteCount >= page
-        if !wantsPages, byteCount >= MemoryPool.smallestBlock, let pool = ComputeContext.current.memory {
+        let context = ComputeContext.current
+        if !wantsPages, let pool = context.memory, byteCount >= pool.smallestBlock {
             let size = MemoryPool.blockSize(for: byteCount)
-            let memory = pool.take(size)
+            let memory = pool.take(size, context.operations)
             self.base = memory
             self.byteCount = byteCount
             self.isMapped = false
-            self.release = { [address = UInt(bitPattern: memory)] in pool.give(address, size: size) }
+            self.owner = .pool(pool, size: size)
             return
         }
         let memory = UnsafeMutableRawPointer.allocate(
             byteCount: max(byteCount, 1), alignment: wantsPages ? page : 64)
         if wantsPages { madvise(memory, byteCount / page * page, MADV_HUGEPAGE) }
+        context.operations?.add(allocatedBytes: byteCount)
         self.base = memory
         self.byteCount = byteCount
         self.isMapped = false
-        self.release = { [address = UInt(bitPattern: memory)] in
-            UnsafeMutableRawPointer(bitPattern: address)?.deallocate()
-        }
+        self.owner = .allocator
     }
 
     /// A view of a mapped file, which lives as long as the view.
@@ -42,7 +50,7 @@ public final class TensorStorage: @unchecked Sendable {
         self.base = UnsafeMutableRawPointer(mutating: file.base)
         self.byteCount = file.byteCount
         self.isMapped = true
-        self.release = { _ = file }
+        self.owner = .file(file)
     }
 
     /// Bytes that are all 0 and take no memory, however many they are; nil if the system has no address space for them.
@@ -54,10 +62,15 @@ public final class TensorStorage: @unchecked Sendable {
         self.base = memory
         self.byteCount = byteCount
         self.isMapped = true
-        self.release = { [address = UInt(bitPattern: memory)] in
-            munmap(UnsafeMutableRawPointer(bitPattern: address), max(byteCount, 1))
-        }
+        self.owner = .system
     }
 
-    deinit { release() }
+    deinit {
+        switch owner {
+        case .allocator: base.deallocate()
+        case .pool(let pool, let size): pool.give(UInt(bitPattern: base), size: size)
+        case .file: break
+        case .system: munmap(base, max(byteCount, 1))
+        }
+    }
 }

@@ -24,21 +24,32 @@ public final class WorkerPool: Sendable {
     ///
     /// A loop that starts while another is running, inside it or on another thread, runs on its calling thread alone.
     public func run(_ count: Int, _ body: (Int) -> Void) {
-        guard count > 1, team.workers > 0, team.run(count, body) else {
+        guard count > 1, team.workers > 0, team.run(count, scratch: 0, { index, _ in body(index) }) else {
             for index in 0..<max(count, 0) { body(index) }
             return
         }
+    }
+
+    /// The same with memory for `floats` float32 numbers that no other call uses meanwhile; their values are undefined.
+    ///
+    /// Threads keep it for the next loop.
+    package func run(
+        _ count: Int, scratch floats: Int, _ body: (Int, UnsafeMutablePointer<Float>) -> Void
+    ) {
+        guard !team.run(count, scratch: floats, body) else { return }
+        let scratch = Scratch(floats)
+        for index in 0..<max(count, 0) { body(index, scratch.floats) }
     }
 }
 
 /// The state that the calling thread and the workers share; it outlives the pool until the last worker has left.
 ///
-/// Invariant that makes `@unchecked Sendable` true: `job` is written only by the holder of `gate` while no worker is
-/// active, and read by workers only between the generation they were woken for and their report to `active`.
+/// Invariant that makes `@unchecked Sendable` true: `job` and `scratch` are written only by the holder of `gate` while no
+/// worker is active, and read by workers only between the generation they were woken for and their report to `active`.
 private final class Team: @unchecked Sendable {
     private struct Job {
         var count: Int
-        var body: (Int) -> Void
+        var body: (Int, UnsafeMutablePointer<Float>) -> Void
     }
 
     /// Rounds of waiting, about 20 microseconds, before a worker sleeps or the caller yields its processor.
@@ -48,6 +59,9 @@ private final class Team: @unchecked Sendable {
     private let gate = Mutex<Void>(())
     private let condition = NSCondition()
     private var job: Job?
+    /// What threads work in, the calling one first, with room for `scratchFloats` numbers each.
+    private var scratch = Scratch(0)
+    private var scratchFloats = 0
     private let next = Atomic<Int>(0)
     private let generation = Atomic<Int>(0)
     private let active = Atomic<Int>(0)
@@ -55,10 +69,10 @@ private final class Team: @unchecked Sendable {
 
     init(workers: Int) {
         self.workers = workers
-        for _ in 0..<workers {
+        for worker in 1..<workers + 1 {
             let thread = Thread { [self] in
                 var seen = 0
-                while takePart(&seen) {}
+                while takePart(worker, &seen) {}
             }
             // Without optimisation C keeps the variables of every inlined kernel apart: a quantised tile takes 1.3 MB.
             thread.stackSize = 8 << 20
@@ -67,8 +81,18 @@ private final class Team: @unchecked Sendable {
     }
 
     /// Runs the loop on all threads; false, and nothing done, if another loop is running.
-    func run(_ count: Int, _ body: (Int) -> Void) -> Bool {
+    /// - Parameter floats: how much memory each of them needs.
+    func run(_ count: Int, scratch floats: Int, _ body: (Int, UnsafeMutablePointer<Float>) -> Void) -> Bool {
         let ran: Void? = gate.withLockIfAvailable { _ in
+            if floats > scratchFloats {
+                scratchFloats = (floats + 1023) / 1024 * 1024
+                ComputeContext.current.operations?.add(allocatedBytes: (workers + 1) * scratchFloats * 4)
+                scratch = Scratch((workers + 1) * scratchFloats)
+            }
+            guard count > 1, workers > 0 else {
+                for index in 0..<max(count, 0) { body(index, scratch.floats) }
+                return
+            }
             withoutActuallyEscaping(body) { body in
                 job = Job(count: count, body: body)
                 next.store(0, ordering: .relaxed)
@@ -77,7 +101,7 @@ private final class Team: @unchecked Sendable {
                     generation.add(1, ordering: .releasing)
                     condition.broadcast()
                 }
-                drain(count, body)
+                drain(count, 0, body)
                 wait { active.load(ordering: .acquiring) == 0 }
                 job = nil
             }
@@ -92,16 +116,17 @@ private final class Team: @unchecked Sendable {
         }
     }
 
-    private func drain(_ count: Int, _ body: (Int) -> Void) {
+    private func drain(_ count: Int, _ thread: Int, _ body: (Int, UnsafeMutablePointer<Float>) -> Void) {
+        let memory = scratch.floats + thread * scratchFloats
         while true {
             let index = next.add(1, ordering: .relaxed).oldValue
             if index >= count { return }
-            body(index)
+            body(index, memory)
         }
     }
 
     /// One turn of a worker: waits for the next loop, helps with it, reports. False when the pool is gone.
-    private func takePart(_ seen: inout Int) -> Bool {
+    private func takePart(_ worker: Int, _ seen: inout Int) -> Bool {
         for _ in 0..<Self.spins where !hasNews(since: seen) { vlm_spin_pause() }
         if !hasNews(since: seen) {
             condition.withLock {
@@ -110,7 +135,7 @@ private final class Team: @unchecked Sendable {
         }
         if isStopping.load(ordering: .acquiring) { return false }
         seen += 1
-        if let job { drain(job.count, job.body) }
+        if let job { drain(job.count, worker, job.body) }
         active.subtract(1, ordering: .releasing)
         return true
     }

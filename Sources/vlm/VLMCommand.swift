@@ -20,7 +20,8 @@ struct VLMCommand: ParsableCommand {
             """,
         subcommands: [
             AskCommand.self, ChatCommand.self, InspectCommand.self, TraceCommand.self, AssembleCommand.self,
-            ConvertCommand.self, SynthCommand.self, TokenizeCommand.self, DataCommand.self, TrainCommand.self,
+            ConvertCommand.self, QuantizeCommand.self, SynthCommand.self, TokenizeCommand.self, DataCommand.self,
+            TrainCommand.self,
             CurvesCommand.self, SweepCommand.self, EvalCommand.self, BenchCommand.self, CompletionsCommand.self,
             ManualCommand.self,
         ])

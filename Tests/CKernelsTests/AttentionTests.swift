@@ -57,8 +57,9 @@ struct AttentionTests {
                 first_key: c.mask == .full || c.mask == .causal ? nil : UnsafePointer(first.pointer),
                 end_key: c.mask == .full ? nil : UnsafePointer(end.pointer), own_first: nil, own_end: nil,
                 log_sum_exp: lse.pointer, ldl: Int64(ldl))
-            let scratch = Fenced([Float](repeating: .nan, count: vlm_attention_scratch(set.table, &a)))
-            let step = min(task ?? .max, Int(vlm_attention_task_queries(&a)))
+            let step = task ?? Int(vlm_attention_task_queries(&a, 1))
+            let scratch = Fenced(
+                [Float](repeating: .nan, count: vlm_attention_scratch(set.table, &a, Int64(min(step, c.queries)))))
             for i in stride(from: 0, to: c.queries, by: step) {
                 vlm_attention_queries(set.table, &a, Int64(i), Int64(min(i + step, c.queries)), scratch.pointer)
             }
@@ -194,7 +195,7 @@ struct AttentionTests {
             head_size: Int64(d), group: 1, queries: 1, keys: Int64(keys), q: q.pointer, ldq: Int64(d), k: k.pointer,
             v: v.pointer, ldk: Int64(d), ldv: Int64(d), output: output.pointer, ldo: Int64(d), scale: 0.125,
             first_key: nil, end_key: nil, own_first: nil, own_end: nil, log_sum_exp: lse.pointer, ldl: 1)
-        let scratch = Fenced([Float](repeating: .nan, count: vlm_attention_scratch(set.table, &a)))
+        let scratch = Fenced([Float](repeating: .nan, count: vlm_attention_scratch(set.table, &a, 1)))
         vlm_attention_queries(set.table, &a, 0, 1, scratch.pointer)
         #expect(output.values == [Float](repeating: 300, count: d))
         #expect((lse.values[0] - 1000).magnitude < 1e-3)

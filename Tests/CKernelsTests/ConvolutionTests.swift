@@ -112,15 +112,20 @@ struct ConvolutionTests {
         let scratch = Fenced([Float](repeating: .nan, count: vlm_convolution_scratch(&code, route, Int64(strip))))
         let output = Fenced([Float](repeating: untouched, count: c.outputHeight * c.outputWidth * c.filters))
         for first in stride(from: 0, to: c.outputHeight, by: strip) {
-            vlm_convolution_rows(
-                set.table, &code, route, image.pointer, panels.pointer, bias == nil ? nil : UnsafePointer(b.pointer),
-                activation.code, Int64(first), Int64(min(first + strip, c.outputHeight)), scratch.pointer,
-                output.pointer)
+            for filter in stride(from: 0, to: c.filters, by: strip == 1 ? nr : c.filters) {
+                vlm_convolution_rows(
+                    set.table, &code, route, image.pointer, panels.pointer,
+                    bias == nil ? nil : UnsafePointer(b.pointer), activation.code, Int64(first),
+                    Int64(min(first + strip, c.outputHeight)), Int64(filter),
+                    Int64(strip == 1 ? min(filter + nr, c.filters) : c.filters), scratch.pointer, output.pointer)
+            }
         }
         return output
     }
 
-    @Test("all routes are exact on small integers, in strips of any height", arguments: ConvolutionCase.cases)
+    @Test(
+        "all routes are exact on small integers, in strips of any height and parts of the filters",
+        arguments: ConvolutionCase.cases)
     func integers(c: ConvolutionCase) {
         var random = SeededGenerator(seed: 31)
         let input = random.integers(c.height * c.width * c.channels), filters = random.integers(c.filters * c.depth)

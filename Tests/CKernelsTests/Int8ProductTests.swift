@@ -151,10 +151,12 @@ struct Int8ProductTests {
             for set in KernelSet.available {
                 let c = Fenced([Float](repeating: untouched, count: count * columns))
                 var call = vlm_quantized_product(
-                    rows: Int64(count), columns: Int64(columns), depth: Int64(depth), parts: 1,
-                    q: rows.integers.pointer, ldq: Int64(stride), blocks: rows.scales.pointer, w_type: VLM_I8,
+                    rows: Int64(count), columns: Int64(columns), depth: Int64(depth),
+                    q: rows.integers.pointer, ldq: Int64(stride), blocks: rows.scales.pointer, outliers: nil,
+                    outlier_starts: nil,
+                    outlier_rows: nil, w_type: VLM_I8,
                     panels: panels.pointer, c: c.pointer, ldc: Int64(columns), bias: nil, activation: VLM_IDENTITY)
-                vlm_quantized_columns(set.table, &call, 0, Int64(columns))
+                vlm_quantized_columns(set.table, &call, 0, Int64(columns), nil)
                 #expect(c.values == expected && c.isIntact && panels.isIntact, "\(set) \(count) \(columns) \(depth)")
             }
         }

@@ -52,6 +52,33 @@ struct ProductTileTests {
         }
     }
 
+    @Test("a window in several runs has the sums of its runs one after the other", arguments: KernelSet.available)
+    func windows(set: KernelSet) {
+        var random = SeededGenerator(seed: 3)
+        for rows in 1...set.tileRows {
+            for columns in [1, set.tileColumns / 2, set.tileColumns / 2 + 1, set.tileColumns] {
+                let runs = Int.random(in: 1...5, using: &random), depth = Int.random(in: 1...40, using: &random)
+                let (step, pixel) = (depth + Int.random(in: 0...9, using: &random), 2)
+                let a = Fenced(random.floats((rows - 1) * pixel + (runs - 1) * step + depth))
+                let panel = Fenced(random.floats(runs * depth * set.tileColumns))
+                func pointers(_ run: Int) -> [UnsafePointer<Float>?] {
+                    (0..<rows).map { UnsafePointer(a.pointer + $0 * pixel + run * step) }
+                }
+                let ldc = columns + 1, start = [Float](repeating: untouched, count: (rows - 1) * ldc + columns)
+                let whole = Fenced(start), parts = Fenced(start)
+                set.functions.window_tile(
+                    Int64(rows), Int64(columns), Int64(runs), Int64(depth), pointers(0), Int64(step), panel.pointer,
+                    whole.pointer, Int64(ldc))
+                for run in 0..<runs {
+                    set.functions.product_tile(
+                        Int64(rows), Int64(columns), Int64(depth), pointers(run),
+                        panel.pointer + run * depth * set.tileColumns, parts.pointer, Int64(ldc), run > 0 ? 1 : 0)
+                }
+                #expect(whole.values == parts.values && whole.isIntact, "\(rows) x \(columns), \(runs) runs")
+            }
+        }
+    }
+
     @Test(
         "an element is one chain of multiply-adds in ascending k, continued by accumulation",
         arguments: KernelSet.available)

@@ -100,12 +100,14 @@ struct QuantizedProductTests {
         }
         let c = Fenced([Float](repeating: untouched, count: count * columns))
         var call = vlm_quantized_product(
-            rows: Int64(count), columns: Int64(columns), depth: Int64(depth), parts: 1, q: rows.integers.pointer,
-            ldq: Int64(depth), blocks: rows.blocks.pointer, w_type: code, panels: panels.pointer, c: c.pointer,
+            rows: Int64(count), columns: Int64(columns), depth: Int64(depth), q: rows.integers.pointer,
+            ldq: Int64(depth), blocks: rows.blocks.pointer, outliers: nil, outlier_starts: nil,
+            outlier_rows: nil, w_type: code, panels: panels.pointer, c: c.pointer,
             ldc: Int64(columns),
             bias: nil, activation: VLM_IDENTITY)
-        vlm_quantized_columns(set.table, &call, 0, Int64(columns))
-        #expect(c.isIntact && panels.isIntact)
+        let scratch = Fenced([Float](repeating: untouched, count: max(1, vlm_quantized_scratch(set.table, &call))))
+        vlm_quantized_columns(set.table, &call, 0, Int64(columns), scratch.pointer)
+        #expect(c.isIntact && panels.isIntact && scratch.isIntact)
         return c.values
     }
 
@@ -113,7 +115,10 @@ struct QuantizedProductTests {
     func definition(type: ElementType) throws {
         let code = try #require(DequantizeTests.codes[type])
         var random = SeededGenerator(seed: 52)
-        for (count, columns, depth) in [(1, 1, 256), (2, 16, 512), (5, 17, 768), (13, 40, 256), (27, 31, 1024)] {
+        let shapes = [
+            (1, 1, 256), (2, 16, 512), (5, 17, 768), (13, 40, 256), (27, 31, 1024), (18, 33, 2304), (519, 18, 256),
+        ]
+        for (count, columns, depth) in shapes {
             let weight = random.blocks(type, count: columns * depth / type.blockCount)
             let x = (0..<count).flatMap { _ in Self.values(&random, blocks: depth / 32) }
             let rowBytes = depth / type.blockCount * type.blockByteCount

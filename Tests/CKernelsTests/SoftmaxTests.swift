@@ -39,12 +39,20 @@ struct SoftmaxTests {
         #expect(worst <= 3.5 * 0x1p-23)
     }
 
+    /// One online step of one row.
+    static func step(_ set: KernelSet, _ x: Fenced<Float>, maximum: Float, sum: Float) -> (
+        maximum: Float, sum: Float, correction: Float
+    ) {
+        var (maximum, sum, correction) = (maximum, sum, Float.nan)
+        set.functions.online_softmax(1, [Int64(x.values.count)], [x.pointer], &maximum, &sum, &correction)
+        return (maximum, sum, correction)
+    }
+
     /// Runs one online step from maximum 0 and an empty sum over non-positive values, which makes it a plain exp2.
     static func exp2(_ set: KernelSet, _ x: [Float]) -> [Float] {
         let y = Fenced(x)
-        var maximum: Float = 0, sum: Float = 0
-        _ = set.functions.online_softmax(Int64(x.count), y.pointer, &maximum, &sum)
-        precondition(maximum == 0)
+        let step = step(set, y, maximum: 0, sum: 0)
+        precondition(step.maximum == 0)
         return y.values
     }
 
@@ -85,8 +93,7 @@ struct SoftmaxTests {
             for start: Float in [-1e30, -3, 0.25, 5] {
                 let x = random.floats(n).map { 4 * $0 }, y = Fenced(x)
                 let before: Float = start == -1e30 ? 0 : 2.5
-                var maximum = start, sum = before
-                let correction = set.functions.online_softmax(Int64(n), y.pointer, &maximum, &sum)
+                let (maximum, sum, correction) = Self.step(set, y, maximum: start, sum: before)
                 let top = max(start, x.max()!)
                 let exact = x.map { Foundation.exp2(Double($0) - Double(top)) }
                 let expectedCorrection = start == -1e30 ? 0 : Foundation.exp2(Double(start) - Double(top))
@@ -104,8 +111,28 @@ struct SoftmaxTests {
     @Test("a step that does not raise the maximum corrects by exactly 1", arguments: KernelSet.available)
     func noRise(set: KernelSet) {
         let x = Fenced<Float>([-1, -2, 0])
-        var maximum: Float = 0, sum: Float = 1
-        #expect(set.functions.online_softmax(3, x.pointer, &maximum, &sum) == 1)
-        #expect(sum == 2.75 && x.values == [0.5, 0.25, 1])
+        let step = Self.step(set, x, maximum: 0, sum: 1)
+        #expect(step.correction == 1 && step.sum == 2.75 && x.values == [0.5, 0.25, 1])
+    }
+
+    @Test("rows of a tile do not see each other, and one without scores stays as it is", arguments: KernelSet.available)
+    func rows(set: KernelSet) {
+        var random = SeededGenerator(seed: 11)
+        let lengths: [Int64] = [40, 0, 1, 16, 512, 7, 0, 33, 8, 100, 15, 31]
+        let x = lengths.map { random.floats(Int($0)).map { 5 * $0 } }
+        let together = x.map { Fenced($0) }
+        var maxima = x.indices.map { $0 % 3 == 0 ? -1e30 : Float($0) / 4 }, sums = maxima.map { $0 < 0 ? 0 : $0 + 1 }
+        let (startMaxima, startSums) = (maxima, sums)
+        var corrections = [Float](repeating: .nan, count: x.count)
+        set.functions.online_softmax(
+            Int64(x.count), lengths, together.map { $0.pointer }, &maxima, &sums, &corrections)
+        for r in x.indices {
+            let alone = Fenced(x[r])
+            let step = Self.step(set, alone, maximum: startMaxima[r], sum: startSums[r])
+            #expect(together[r].values == alone.values && together[r].isIntact)
+            #expect(maxima[r] == step.maximum && sums[r] == step.sum && corrections[r] == step.correction)
+            guard lengths[r] == 0 else { continue }
+            #expect(maxima[r] == startMaxima[r] && sums[r] == startSums[r] && corrections[r] == 1)
+        }
     }
 }

@@ -25,6 +25,16 @@ import Testing
         #expect((2...10).contains(ticks.count) && ticks.allSatisfy { (low...high).contains($0) }, "\(ticks)")
     }
 
+    @Test("times to the first token are drawn as a curve for each stage, with numbers of visual tokens across")
+    func firstToken() {
+        var plot = FirstTokenPlot(title: "First token")
+        plot.add("all", [(1, 5), (64, 20.25)])
+        plot.add("prompt", [(1, 2), (64, 17)])
+        #expect(XMLParser(data: Data(plot.svg.utf8)).parse())
+        #expect(plot.svg.components(separatedBy: "<polyline").count == 3)
+        #expect(plot.svg.contains(">visual tokens</text>") && plot.svg.contains("64 visual tokens: 20.2 ms"))
+    }
+
     @Test("a plot as a file is sound XML with its own colours, and names its curves if there are several")
     func file() {
         let points: [(x: Double, y: Double, lower: Double?, upper: Double?, label: String)] = [

@@ -96,11 +96,13 @@ struct CheckpointConversionTests {
     @Test("what the target cannot hold is refused or named, and nothing is overwritten")
     func refusals() throws {
         let target = parts.path("x.gguf")
-        #expect(throws: CheckpointError.self) { try CheckpointConversion(TinyModel.path, to: target, as: nil) }
+        #expect(throws: CheckpointError.self) {
+            try CheckpointConversion(parts.tower.path, to: target, as: nil)  // no decoder
+        }
         #expect(throws: CheckpointError.self) {
             try CheckpointConversion(parts.decoder.path, to: parts.path("x.safetensors"), as: .q8_0)
         }
-        #expect(throws: CheckpointError.self) { try CheckpointConversion(parts.decoder.path, to: target, as: .q4_1) }
+        #expect(throws: CheckpointError.self) { try CheckpointConversion(parts.decoder.path, to: target, as: .q4_K) }
         #expect(!FileManager.default.fileExists(atPath: target))
         _ = try CheckpointConversion(parts.decoder.path, to: target, as: nil)
         #expect(throws: CheckpointError.self) { try CheckpointConversion(parts.decoder.path, to: target, as: nil) }

@@ -56,6 +56,30 @@ import VisionEncoder
         }
     }
 
+    @Test("once two tokens were decoded, further ones take no memory from the allocator", arguments: [1, 2])
+    func memory(threads: Int) throws {
+        var context = ComputeContext(threads: threads)
+        let counter = OperationCounter()
+        context.operations = counter
+        context.quantizedProducts = .native
+        var options = LoadOptions()
+        options.quantization = Quantization(decoder: .q8_0)
+        for model in [model, try LLaVAModel.load(from: model.path, options: options)] {
+            try context.run {
+                let embeds = model.decoder.embedTokens([1, 7, 9, 11])
+                var generation = try Generation(
+                    model.decoder, MultimodalPrompt(inputsEmbeds: embeds), sampling: SamplingOptions(),
+                    maximumTokens: 40, endTokens: [])
+                for _ in 0..<3 { _ = generation.next() }  // the first comes from the prompt
+                let before = counter.work
+                while generation.next() != nil {}
+                let work = counter.work - before
+                #expect(generation.tokens.count == 40 && work.bytesRead > 0)
+                #expect(work.allocatedBlocks == 0 && work.allocatedBytes == 0)
+            }
+        }
+    }
+
     @Test("a decode step of a sequence equals the last row of a pass over it")
     func decodeLogits() throws {
         let prompt = try prompt("how many?", [picture(seed: 2)], budget: 9)

@@ -108,6 +108,91 @@ struct QuantizationTests {
         #expect(try zeros.converted(to: .q4_0).bytes == [0, 0x80] + [UInt8](repeating: 0x88, count: 16))
     }
 
+    @Test("known blocks of Q4_1, Q5_0 and Q5_1 have the bytes of ggml's reference")
+    func otherKnownBlocks() throws {
+        // From -1 to 14 in steps of 1: scale 1, least -1.
+        var values = [Float](repeating: -1, count: 32)
+        values.replaceSubrange(0..<4, with: [14, 0, 0.4, 0.6])
+        values[16] = 7
+        values[18] = 14
+        let q41 = try Tensor(values, shape: [32]).converted(to: .q4_1).bytes
+        #expect(q41 == [0x00, 0x3C, 0x00, 0xBC, 0x8F, 0x01, 0xF1, 0x02] + [UInt8](repeating: 0, count: 12))
+
+        // The largest magnitude, 16, is positive: scale -1, codes count downwards from 16, fifth bits come first.
+        values = [Float](repeating: 0, count: 32)
+        values.replaceSubrange(0..<3, with: [16, -15, 1])
+        values[17] = -3
+        let q50 = try Tensor(values, shape: [32]).converted(to: .q5_0).bytes
+        #expect(
+            q50 == [0x00, 0xBC, 0xFA, 0xFF, 0xFF, 0xFF, 0x00, 0x3F, 0x0F] + [UInt8](repeating: 0, count: 13))
+
+        // From 2 to 33 in steps of 1.
+        values = [Float](repeating: 2, count: 32)
+        values.replaceSubrange(0..<2, with: [33, 18])
+        values[16] = 5
+        let q51 = try Tensor(values, shape: [32]).converted(to: .q5_1).bytes
+        #expect(
+            q51 == [0x00, 0x3C, 0x00, 0x40, 0x03, 0, 0, 0, 0x3F, 0x00] + [UInt8](repeating: 0, count: 14))
+    }
+
+    @Test(
+        "weights of a normal distribution are off by what vlm help quantize says",
+        arguments: [
+            (ElementType.q8_0, 0.5), (.q6_K, 1.7), (.q5_K, 3.4), (.q5_1, 3.7), (.q5_0, 4.3), (.q4_K, 6.9),
+            (.q4_1, 7.7), (.q4_0, 8.6),
+        ])
+    func normalError(type: ElementType, percent: Double) throws {
+        var random = SeededGenerator(seed: 48)
+        let uniform = random.floats(2 * 65_536)
+        let normal = (0..<65_536).map { index in
+            // Box and Muller; `floats` are in -1...1.
+            let radius = (-2 * log(max((uniform[2 * index] + 1) / 2, 1e-7))).squareRoot()
+            return radius * cos(.pi * uniform[2 * index + 1])
+        }
+        let error = try relativeError(of: Tensor(normal, shape: [64, 1024]), as: type) * 100
+        #expect(abs(error - percent) < 0.11, "\(error)")
+    }
+
+    @Test("elements that lie on a grid of the type come back", arguments: ElementType.blockQuantized)
+    func grid(type: ElementType) throws {
+        // Codes and scales from their least to their largest, so that there is one way to write them.
+        let tops: [Float] = [63, 1, 30, 62, 5, 17, 40, 63]
+        let values = (0..<512).map { index -> Float in
+            let (group, code) = (index / 32 % 8, Float(index % 16))
+            return switch type {
+            case .q8_0: Float(index % 32) * 8 - 121
+            case .q4_0: index % 32 == 0 ? -8 : code - 8
+            case .q5_0: Float(index % 32) - 16
+            case .q4_1: code * 0.5 + 3
+            case .q5_1: Float(index % 32) * 0.25 - 2
+            case .q4_K: tops[group] * code * 0x1p-4 - tops[7 - group] * 0.25
+            case .q5_K: tops[group] * Float(index % 32) * 0x1p-4 - tops[7 - group] * 0.25
+            default:
+                (index % 16 == 3 ? -32 : code * 4 - 31) * (index / 16 % 16 == 5 ? -128 : Float(index / 16 % 16) + 1)
+            }
+        }
+        let tensor = Tensor(values, shape: [2, 256])
+        let back = try tensor.converted(to: type).floats
+        let largest = values.map(\.magnitude).max() ?? 0
+        #expect(zip(back, values).allSatisfy { abs($0 - $1) <= largest * 1e-3 })
+    }
+
+    @Test("zeros, constants and rows of one sign survive blocks of 256", arguments: [ElementType.q4_K, .q5_K, .q6_K])
+    func plainRows(type: ElementType) throws {
+        let zeros = Tensor(repeating: 0, shape: [256])
+        #expect(try zeros.converted(to: type).floats == zeros.floats)
+        for value in [Float(0.3), -0.3, 1e-30, 3e4] {
+            let constant = Tensor(repeating: value, shape: [256])
+            let back = try constant.converted(to: type).floats
+            #expect(back.allSatisfy { abs($0 - value) <= max(value.magnitude * 0x1p-9, 1e-6) }, "\(value)")
+        }
+        for sign in [Float(1), -1] {
+            let row = Tensor(Tensor.random([256], seed: 47).floats.map { $0.magnitude * sign }, shape: [256])
+            let bound = type == .q4_K ? 0.05 : type == .q5_K ? 0.025 : 0.02
+            #expect(try relativeError(of: row, as: type) < bound)
+        }
+    }
+
     @Test("quantised elements lie within half a step of the original", arguments: [ElementType.q8_0, .q4_0])
     func error(type: ElementType) throws {
         let tensor = Tensor.random([40, 96], seed: 45, amplitude: 3)
@@ -128,16 +213,19 @@ struct QuantizationTests {
         #expect(throws: QuantizationError.partialBlocks(.q8_0, shape: [2, 33])) {
             try Tensor(repeating: 1, shape: [2, 33]).converted(to: .q8_0)
         }
-        #expect(throws: QuantizationError.unsupported(.q6_K)) {
-            try Tensor(repeating: 1, shape: [256]).converted(to: .q6_K)
+        #expect(throws: QuantizationError.unsupported(.bfloat16)) {
+            try Tensor(repeating: 1, shape: [256]).converted(to: .bfloat16)
         }
-        for type in [ElementType.float16, .q8_0, .q4_0] {
-            for value in [Float.infinity, 1e30] {
-                var values = [Float](repeating: 0, count: 32)
-                values[0] = value
-                #expect(throws: QuantizationError.self) {
-                    try Tensor(values, shape: [32]).converted(to: type)
+        for type in ElementType.writable where type != .float32 {
+            for value in [Float.infinity, 1e30, -1e30, .nan] {
+                var values = [Float](repeating: 0, count: 256)
+                values[33] = value
+                let error = #expect(throws: QuantizationError.self) {
+                    try Tensor(values, shape: [256]).converted(to: type)
                 }
+                // The element, or the first one of its block.
+                guard case .outOfRange(let element, _) = error else { continue }
+                #expect(element == 33 || element == 33 / type.blockCount * type.blockCount)
             }
         }
     }

@@ -10,31 +10,44 @@ struct NativeProductTests {
         return context
     }
 
+    /// Rows of values below 1 in which every seventh block and the last is forty times larger: above twice the mean.
+    static func rows(_ count: Int, depth: Int, _ random: inout SeededGenerator) -> Tensor {
+        let values = random.floats(count * depth).enumerated().map { index, value in
+            let block = index % depth / 32
+            return value * (block % 7 == 3 || block == depth / 32 - 1 ? 40 : 1)
+        }
+        return Tensor(values, shape: [count, depth])
+    }
+
     @Test(
-        "a native product differs from the exact one by no more than rounding rows to 8 or 16 bits explains",
-        arguments: ElementType.blockQuantized, [RowPrecision.eightBits, .sixteenBits])
+        "a native product differs from the exact one by no more than rounding rows to 8 bits, or 16 where they stand out, explains",
+        arguments: ElementType.blockQuantized, [RowPrecision.eightBits, .fineOutliers])
     func error(type: ElementType, precision: RowPrecision) throws {
         var random = SeededGenerator(seed: 61)
-        for (rows, columns, depth) in [(1, 5, 256), (3, 40, 1536), (30, 33, 512)] {
+        for (rows, columns, depth) in [(1, 5, 256), (3, 40, 1536), (30, 33, 512), (20, 17, 2560)] {
             let weight = random.blockTensor([columns, depth], type)
             let map = NativeMap(try #require(PackedWeight(weight)))
-            let x = Tensor(random.floats(rows * depth), shape: [rows, depth])
+            let x = Self.rows(rows, depth: depth, &random)
             let given = nativeProducts(x, [map], precision: precision)[0]
             let exact = productReference(x, weight)
             #expect(given.shape == exact.shape)
             let (values, w) = (x.floats, weight.floats)
             for r in 0..<rows {
                 for j in 0..<columns {
-                    // Each value moves by at most half a step of its block, or of what the first part left of it. The rest,
-                    // of the order of 2^-24, is far below the slack of 2^-10 half a step.
+                    // Each value moves by at most half a step of its block, or where that stands out of what the first part
+                    // left of it. The rest, of the order of 2^-24, is far below the slack of 2^-10 half a step.
+                    let maxima = stride(from: r * depth, to: (r + 1) * depth, by: 32).map { k in
+                        values[k..<k + 32].map(\.magnitude).max() ?? 0
+                    }
+                    let mean = maxima.reduce(0, +) / Float(maxima.count)
                     let bound = stride(from: 0, to: depth, by: 32).reduce(Float(0)) { sum, k in
-                        let largest = values[(r * depth + k)..<(r * depth + k + 32)].map(\.magnitude).max() ?? 0
+                        let largest = maxima[k / 32]
+                        let steps: Float = precision == .fineOutliers && largest > 2 * mean ? 1 / 254 : 1
                         let weights = w[(j * depth + k)..<(j * depth + k + 32)].reduce(0) { $0 + $1.magnitude }
-                        return sum + largest / 254 * weights
+                        return sum + largest / 254 * weights * (steps + 0x1p-10)
                     }
                     let difference = abs(given.floats[r * columns + j] - exact.floats[r * columns + j])
-                    let steps: Float = precision == .eightBits ? 1 : 1 / 254
-                    #expect(difference <= bound * (steps + 0x1p-10), "\(r), \(j) of \(rows) x \(columns) x \(depth)")
+                    #expect(difference <= bound, "\(r), \(j) of \(rows) x \(columns) x \(depth)")
                 }
             }
         }
@@ -42,13 +55,13 @@ struct NativeProductTests {
 
     @Test(
         "a row has the same bytes on any kernels and threads, alone, among others and beside other maps",
-        arguments: [RowPrecision.eightBits, .sixteenBits])
+        arguments: [RowPrecision.eightBits, .fineOutliers])
     func invariance(precision: RowPrecision) throws {
         var random = SeededGenerator(seed: 62)
         let types: [ElementType] = [.q4_1, .q8_0, .q6_K]
         let weights = types.map { random.blockTensor([70, 768], $0) }
         let bias = Tensor(random.floats(70), shape: [70])
-        let x = Tensor(random.floats(29 * 768), shape: [29, 768])
+        let x = Self.rows(29, depth: 768, &random)
         func maps() throws -> [NativeMap] {
             try weights.map { NativeMap(try #require(PackedWeight($0)), bias: bias, activation: .relu) }
         }
@@ -76,13 +89,13 @@ struct NativeProductTests {
         #expect(PackedWeight(Tensor(repeating: 0, shape: [4, 32])) == nil)
     }
 
-    @Test("values that are not finite are not hidden", arguments: [RowPrecision.eightBits, .sixteenBits])
-    func notFinite(precision: RowPrecision) throws {
+    @Test("values that are not finite are not hidden")
+    func notFinite() throws {
         var random = SeededGenerator(seed: 64)
         let map = NativeMap(try #require(PackedWeight(random.blockTensor([20, 64], .q4_0))))
         var values = random.floats(128)
         values[70] = .nan
-        let result = nativeProducts(Tensor(values, shape: [2, 64]), [map], precision: precision)[0]
+        let result = nativeProducts(Tensor(values, shape: [2, 64]), [map])[0]
         #expect(result[0..<1].floats.allSatisfy(\.isFinite) && result[1..<2].floats.allSatisfy(\.isNaN))
     }
 }

@@ -26,6 +26,31 @@ import Testing
         #expect(calls.load(ordering: .relaxed) == 100)
     }
 
+    @Test("scratch belongs to one call at a time, also in loops inside loops and from several threads at once")
+    func scratch() async {
+        let pool = WorkerPool(threads: 3)
+        let intruders = Counter()
+        @Sendable func fill(_ size: Int, _ mark: Float, inner: Bool) {
+            pool.run(5, scratch: size) { index, scratch in
+                let mark = mark + Float(index)
+                for place in 0..<size { scratch[place] = mark }
+                if inner { fill(size * 2, -mark, inner: false) }
+                let others = (0..<size).count { scratch[$0] != mark }
+                intruders.value.add(others, ordering: .relaxed)
+            }
+        }
+        await withTaskGroup { group in
+            for task in 0..<4 {
+                group.addTask {
+                    for round in 0..<20 {
+                        fill(100 + 500 * round, Float(1 + 10 * task), inner: round.isMultiple(of: 2))
+                    }
+                }
+            }
+        }
+        #expect(intruders.value.load(ordering: .relaxed) == 0)
+    }
+
     @Test("loops from several threads at once all run to their ends")
     func concurrent() async {
         let pool = WorkerPool(threads: 2)

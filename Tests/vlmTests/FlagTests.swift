@@ -76,7 +76,8 @@ import Testing
     @Test(
         "help is as recorded; VLM_RECORD_SNAPSHOTS=1 records it anew",
         arguments: [
-            "", "ask", "chat", "inspect", "trace", "assemble", "convert", "tokenize", "data", "train", "curves",
+            "", "ask", "chat", "inspect", "trace", "assemble", "convert", "quantize", "tokenize", "data", "train",
+            "curves",
             "sweep", "eval", "bench", "completions", "manual",
         ])
     func help(command: String) throws {

@@ -21,6 +21,25 @@ import Testing
         // All weights were read, or the figure would mean nothing.
         #expect(Double(peak) > 0.8 * Double(model.weightBytes))
     }
+
+    @Test("quantize needs memory for a tensor at a time, not for what it writes", .tags(.slow))
+    func quantize() throws {
+        let model = try LargeModel(isTied: false)
+        let out = model.directory.deletingLastPathComponent().appending(path: "out")
+        defer { for directory in [model.directory, out] { try? FileManager.default.removeItem(at: directory) } }
+        // KiB of memory that is not a file's: the largest tensor takes 68 MiB in Q8_0, all of them more than the limit.
+        let limit = 200_000
+        let command = try BuiltCommand("vlm").path
+        let run = try BuiltCommand(path: "/bin/bash").run([
+            "-c", "ulimit -d \(limit) && exec \"$@\"", "-", command, "quantize", model.directory.path, out.path,
+            "--type",
+            "q8_0", "--threads", "2",
+        ])
+        try #require(run.ending == .status(0), "\(run.stderr)")
+        let file = out.appending(path: "decoder.gguf")
+        let written = try #require(FileManager.default.attributesOfItem(atPath: file.path)[.size] as? Int)
+        #expect(written > limit * 1024)
+    }
 }
 
 /// A LLaVA checkpoint of some 400 MB in bfloat16: the tiny model's tower and tokenizer, a wider decoder, two shards.

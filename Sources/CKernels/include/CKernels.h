@@ -73,6 +73,12 @@ typedef struct vlm_kernels {
         int64_t rows, int64_t columns, int64_t depth, const float *const *a, const float *panel, float *c, int64_t ldc,
         int accumulate);
 
+    /// c[r][j] = sum_u sum_k a[r][u step + k] panel[u depth + k][j] for u < runs, k < depth: `product_tile` with rows of A
+    /// that lie in several runs, as windows of a convolution do in its input. The sum ascends in (u, k).
+    void (*window_tile)(
+        int64_t rows, int64_t columns, int64_t runs, int64_t depth, const float *const *a, int64_t step,
+        const float *panel, float *c, int64_t ldc);
+
     /// panel[k][j] = w[j][k] for j < columns, 0 for columns <= j < tile_columns; k < depth.
     void (*pack_out_in)(
         vlm_element type, int64_t columns, int64_t depth, const void *w, int64_t ldw, float *panel);
@@ -94,12 +100,23 @@ typedef struct vlm_kernels {
     /// Rows of `quantized_tile`.
     int64_t quantized_rows;
 
-    /// c[r][j] = sum_k row r [k] w[j][k] for r < rows <= quantized_rows, j < columns <= 16, with rows as `quantize_row`
-    /// writes them, [rows][ldq] and [rows][depth / 32], and a panel that `vlm_quantized_pack` wrote. All sets give the
-    /// same bits, whatever the tile (quantized_tile.c).
+    /// c[r][j] = (accumulate ? c[r][j] : 0) + sum_k row r [k] w[j][k] for r < rows <= quantized_rows, j < columns <= 16,
+    /// with rows as `quantize_row` writes them, [rows][ldq] and [rows][ldb], and a panel that `vlm_quantized_pack` wrote.
+    /// All sets give the same bits, whatever the tile (quantized_tile.c).
     void (*quantized_tile)(
         vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq,
-        const vlm_row_block *blocks, const uint8_t *panel, float *c, int64_t ldc);
+        const vlm_row_block *blocks, int64_t ldb, const uint8_t *panel, float *c, int64_t ldc, int accumulate);
+
+    /// Opens a panel, or `depth` elements of it that begin a block, for products of many rows (opened_tile.c). NULL, as
+    /// `opened_tile`, in sets that have no other form for them.
+    void (*open_panel)(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened);
+
+    /// The same as `quantized_tile` for up to 6 rows and 32 columns of one or two opened panels, `panel_bytes` apart, and
+    /// `groups` of 32 elements.
+    void (*opened_tile)(
+        vlm_element type, int64_t rows, int64_t columns, int64_t groups, const int8_t *q, int64_t ldq,
+        const vlm_row_block *blocks, int64_t ldb, const uint8_t *opened, int64_t panel_bytes, float *c, int64_t ldc,
+        int accumulate);
 
     /// Rotates a row of `depth` values, a multiple of 16, into `scratch`, `depth` floats, and rounds that to 8 bits with one
     /// scale (int8.c); `row` has no half sums.
@@ -122,9 +139,11 @@ typedef struct vlm_kernels {
     /// x = softmax(x) over n values, n > 0.
     void (*softmax)(int64_t n, float *x);
 
-    /// One step of the online softmax on base-2 scores: with m' = max(*maximum, max x), sets x = 2^(x - m'),
-    /// *sum = *sum 2^(m - m') + sum x, *maximum = m', and returns 2^(m - m').
-    float (*online_softmax)(int64_t n, float *x, float *maximum, float *sum);
+    /// One step of the online softmax on base-2 scores for each of up to VLM_MAX_TILE_ROWS rows, of which row r has
+    /// n[r] scores at x[r]: with m' = max(maximum[r], max x), sets x = 2^(x - m'), correction[r] = 2^(m - m'),
+    /// sum[r] = sum[r] 2^(m - m') + sum x and maximum[r] = m'. Without scores nothing changes and the correction is 1.
+    void (*online_softmax)(
+        int64_t rows, const int64_t *n, float *const *x, float *maximum, float *sum, float *correction);
 
     /// y = (x - mean) / sqrt(variance + epsilon) * weight + bias; y may be x.
     void (*layer_norm)(int64_t n, const float *x, const float *weight, const float *bias, float epsilon, float *y);
@@ -237,10 +256,12 @@ void vlm_product_columns(
 /// c = activation(a w^T + bias).
 typedef struct vlm_quantized_product {
     int64_t rows, columns, depth;  // M, N, K
-    int64_t parts;                 // 1, or 2: rows are a sum, of which `vlm_quantize_rest` wrote the second part
-    const int8_t *q;               // [parts][M][ldq]
-    int64_t ldq;                   // at least K; of VLM_I8, parts is 1
-    const vlm_row_block *blocks;   // [parts][M][K / 32], or [M]
+    const int8_t *q;               // [M][ldq], then the rest of rows that have one, [M][ldq]
+    int64_t ldq;                   // at least K
+    const vlm_row_block *blocks;   // [M][K / 32] and those of the rest, or [M] of VLM_I8, which has no rest
+    const uint64_t *outliers;      // [M][vlm_outlier_words(K)]: blocks of rows that have a rest; NULL if none do
+    const int32_t *outlier_starts; // [K / 32 + 1]: where the rows that have one in a block begin in outlier_rows, as
+    const int32_t *outlier_rows;   // `vlm_list_outliers` writes them
     vlm_element w_type;
     const uint8_t *panels;         // [ceil(N / panel columns)] panels
     float *c;                      // [M][N]
@@ -261,14 +282,22 @@ int64_t vlm_int8_panel_bytes(int64_t depth);
 /// holds `depth` floats, `q` as many bytes.
 void vlm_int8_pack(
     const vlm_kernels *k, int64_t columns, int64_t depth, const float *w, float *scratch, int8_t *q, uint8_t *panel);
-/// Quantises what quantising left of a row, x - q scale, as `quantize_row` does: both parts together are within
-/// 1 / 64516 of a block's largest magnitude.
+/// Words of 64 blocks, a bit each.
+static inline int64_t vlm_outlier_words(int64_t depth) { return (depth + 2047) / 2048; }
+/// Quantises what quantising left of the blocks of a row that stand out, whose scales are above twice the mean: of these
+/// both parts together are within 1 / 64516 of the largest magnitude. Of other blocks it writes zeros, and no bit.
 void vlm_quantize_rest(
     const vlm_kernels *k, int64_t depth, const float *x, const int8_t *q, const vlm_row_block *blocks, int8_t *rest,
-    vlm_row_block *rest_blocks);
+    vlm_row_block *rest_blocks, uint64_t *outliers);
+/// Lists the rows of every block that have a rest, ascending: of block b those from starts[b] to starts[b + 1]. There are as
+/// many as bits in `outliers`.
+void vlm_list_outliers(int64_t rows, int64_t depth, const uint64_t *outliers, int32_t *starts, int32_t *list);
+/// Floats of scratch that `vlm_quantized_columns` needs.
+size_t vlm_quantized_scratch(const vlm_kernels *k, const vlm_quantized_product *p);
 /// Computes columns [first, end) of the product. `first` is a multiple of a panel's columns. A row's bytes do not depend
 /// on how many rows there are, nor on the kernels.
-void vlm_quantized_columns(const vlm_kernels *k, const vlm_quantized_product *p, int64_t first, int64_t end);
+void vlm_quantized_columns(
+    const vlm_kernels *k, const vlm_quantized_product *p, int64_t first, int64_t end, float *scratch);
 
 /// The gradient of a weight: c = a^T b, a sum of outer products over the depth.
 typedef struct vlm_outer {
@@ -301,7 +330,7 @@ float vlm_cross_entropy(const vlm_kernels *k, int64_t n, const float *x, int64_t
 
 typedef enum vlm_convolution_route {
     VLM_IM2WIN = 0,   // window strip, then the product with overlapping rows
-    VLM_ROW_RUN = 1,  // no copy: one product per filter row straight from the input; needs padding 0
+    VLM_ROW_RUN = 1,  // no copy: one run per filter row straight from the input; needs padding 0
     VLM_IM2COL = 2,   // every window stored whole: the oracle
 } vlm_convolution_route;
 
@@ -319,6 +348,9 @@ int64_t vlm_im2win_row_floats(const vlm_convolution *c);
 /// Writes the windows of output rows [first, end): window[m][k][u][c] = input[m s + u - top][k - left][c].
 void vlm_im2win_rows(
     const vlm_convolution *c, const float *input, int64_t first, int64_t end, float *window);
+/// Writes every window of output rows [first, end) whole: columns[m][x][u][v][c] = input[m s + u - top][x s + v - left][c].
+void vlm_im2col_rows(
+    const vlm_convolution *c, const float *input, int64_t first, int64_t end, float *columns);
 /// Packs filters [Co][C][Hf][Wf] into panels [ceil(Co / tile_columns)][Hf Wf C][tile_columns] in the order the
 /// route reads: (v, u, c) for im2win, (u, v, c) for row runs and im2col.
 void vlm_convolution_pack(
@@ -326,11 +358,12 @@ void vlm_convolution_pack(
     const void *filters, float *panels);
 /// Floats of scratch per task for `rows` output rows.
 size_t vlm_convolution_scratch(const vlm_convolution *c, vlm_convolution_route route, int64_t rows);
-/// Output rows [first, end) of the convolution, output [Ho][Wo][Co], bias [Co] or NULL.
+/// Output rows [first, end) of the convolution with filters [first_filter, end_filter), output [Ho][Wo][Co], bias [Co] or
+/// NULL. `first_filter` is a multiple of `tile_columns`.
 void vlm_convolution_rows(
     const vlm_kernels *k, const vlm_convolution *c, vlm_convolution_route route, const float *input,
-    const float *panels, const float *bias, vlm_activation activation, int64_t first, int64_t end, float *scratch,
-    float *output);
+    const float *panels, const float *bias, vlm_activation activation, int64_t first, int64_t end,
+    int64_t first_filter, int64_t end_filter, float *scratch, float *output);
 
 /// Floats of scratch that `vlm_convolution_filters_backward` needs for `rows` output rows.
 size_t vlm_convolution_filters_scratch(const vlm_kernels *k, const vlm_convolution *c, int64_t rows);
@@ -372,11 +405,11 @@ typedef struct vlm_attention {
     int64_t ldl;
 } vlm_attention;
 
-/// Query positions one task should cover.
-int64_t vlm_attention_task_queries(const vlm_attention *a);
-/// Floats of scratch that `vlm_attention_queries` needs for a task.
-size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a);
-/// Attention output of query positions [first, end), end - first <= task queries. A query without keys gives 0.
+/// Query positions one task should cover, where so many tasks at least would keep all threads busy.
+int64_t vlm_attention_task_queries(const vlm_attention *a, int64_t least_tasks);
+/// Floats of scratch that `vlm_attention_queries` needs for a task of `queries` positions.
+size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a, int64_t queries);
+/// Attention output of query positions [first, end), where scratch is for so many. A query without keys gives 0.
 void vlm_attention_queries(
     const vlm_kernels *k, const vlm_attention *a, int64_t first, int64_t end, float *scratch);
 
@@ -422,7 +455,7 @@ void vlm_resample_horizontal_portable(
 void vlm_resample_vertical_portable(
     const vlm_resample_taps *taps, const uint8_t *input, int64_t width, int64_t first, int64_t end, uint8_t *output);
 
-/// Stores n values as float16, Q8_0 or Q4_0; of blocks, n is a multiple of 32. Returns the index of the first value that
+/// Stores n values, whole blocks of them, as float16 or any type of blocks. Returns the index of the first value that
 /// cannot be stored, or of the first of the block whose scale cannot; -1 if there is none.
 int64_t vlm_narrow(vlm_element type, int64_t n, const float *x, void *y);
 

@@ -136,7 +136,8 @@ extension AssembledModel {
         try manager.moveItem(at: draft, to: target)
     }
 
-    private func write(in directory: URL) throws {
+    /// Writes `model.json` into a directory.
+    func write(in directory: URL) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         encoder.keyEncodingStrategy = .convertToSnakeCase

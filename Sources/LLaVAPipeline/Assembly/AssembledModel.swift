@@ -42,50 +42,6 @@ public struct AssembledModel: Sendable, Equatable, Codable {
     /// The name of the file in a model's directory.
     public static let fileName = "model.json"
     static let formatName = "vlm-assembled-model"
-
-    /// A value of config.json.
-    public enum ConfigValue: Sendable, Equatable, Codable {
-        case bool(Bool)
-        case integer(Int)
-        case number(Double)
-        case string(String)
-
-        /// Reads a value of any of these kinds.
-        public init(from decoder: any Decoder) throws {
-            let container = try decoder.singleValueContainer()
-            if let value = try? container.decode(Bool.self) {
-                self = .bool(value)
-            } else if let value = try? container.decode(Int.self) {
-                self = .integer(value)
-            } else if let value = try? container.decode(Double.self) {
-                self = .number(value)
-            } else {
-                self = .string(try container.decode(String.self))
-            }
-        }
-
-        /// Writes the value alone.
-        public func encode(to encoder: any Encoder) throws {
-            var container = encoder.singleValueContainer()
-            switch self {
-            case .bool(let value): try container.encode(value)
-            case .integer(let value): try container.encode(value)
-            case .number(let value): try container.encode(value)
-            case .string(let value): try container.encode(value)
-            }
-        }
-
-        /// The value as JSON.
-        var json: String {
-            switch self {
-            case .bool(let value): "\(value)"
-            case .integer(let value): "\(value)"
-            case .number(let value): "\(value)"
-            case .string(let value):
-                (try? JSONEncoder().encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "\"\""
-            }
-        }
-    }
 }
 
 // MARK: - Reading

@@ -1,8 +1,6 @@
 import Foundation
-import LanguageDecoder
 public import ModelFiles
 public import Tensors
-import Tokenization
 
 /// A checkpoint written again in another format or element type.
 ///
@@ -15,6 +13,8 @@ public struct CheckpointConversion {
     public private(set) var leftOut: [String] = []
     /// Names of the files that were written.
     public private(set) var files: [String] = []
+    /// Why llama.cpp refuses the GGUF file that was written; nil if it does not, or none was.
+    public private(set) var refusal: String?
 
     private let progress: WeightsProgress.Observer
 
@@ -54,7 +54,8 @@ public struct CheckpointConversion {
         if name.hasSuffix(".gguf") {
             try writeGGUF(target, type)
         } else if name.hasSuffix(".safetensors") {
-            try write(source.gguf == nil ? source.tensors : decoder().tensors, type, to: target)
+            let tensors = try source.gguf.map { try GGUFCheckpoint($0).llama().tensors } ?? source.tensors
+            try write(tensors, type, to: target)
         } else if source.files.first?.format == .onnx {
             let conversion = try Dinov2Conversion(ONNXFile(path: source.path))
             leftOut = conversion.leftOut
@@ -70,54 +71,21 @@ public struct CheckpointConversion {
 
 extension CheckpointConversion {
     private mutating func writeGGUF(_ target: String, _ type: ElementType?) throws {
-        let (config, tensors) = try decoder()
-        var metadata: [String: GGUFValue]
-        switch try TokenizerFiles.Location(of: source) {
-        case .gguf(let file): metadata = Self.words(of: file)
-        case .directory(let directory):
-            metadata = try TokenizerDirectory.vocabulary(in: directory).ggufMetadata
-            if let template = try TokenizerDirectory.chatTemplate(in: directory) {
-                metadata["tokenizer.chat_template"] = .string(template)
-            }
-            metadata["general.name"] = .string(directory.lastPathComponent)
+        let decoder = try DecoderExport(of: CheckpointFiles(path: source.path, options: LoadOptions()))
+        leftOut = decoder.leftOut
+        refusal = decoder.refusal
+        let matrices = decoder.tensors.values.filter { $0.rank == 2 }
+        let counts = Dictionary(grouping: matrices, by: \.elementType).mapValues(\.count)
+        let kept = counts.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }?.key
+        let standard = kept.flatMap { Self.types.contains($0) ? $0 : nil } ?? .float16
+        try decoder.write(to: target, as: DecoderTypes(all: type ?? standard), progress: progress)
+        do {
+            try decoder.checkWords(of: source, at: target)
+        } catch {
+            try? FileManager.default.removeItem(atPath: target)
+            throw error
         }
-        let matrices = tensors.values.filter { $0.rank == 2 }
-        let kept = matrices.first.map(\.elementType).flatMap { Self.types.contains($0) ? $0 : nil }
-        try GGUFCheckpoint.write(
-            config, tensors, as: type ?? kept ?? .float16, metadata: metadata, to: target, progress: progress)
         files = [URL(filePath: target).lastPathComponent]
-    }
-
-    /// The metadata of a file that is not about its tensors.
-    private static func words(of file: GGUFFile) -> [String: GGUFValue] {
-        file.metadata.filter { key, _ in
-            key.hasPrefix("tokenizer.") || key.hasPrefix("general.") && !typeKeys.contains(key)
-        }
-    }
-
-    /// What a file says of its own element types.
-    private static let typeKeys = ["general.file_type", "general.quantization_version", "general.architecture"]
-
-    /// The source's decoder; what belongs to other parts is left out.
-    private mutating func decoder() throws -> (config: LlamaConfig, tensors: [String: Tensor]) {
-        if let gguf = source.gguf { return try GGUFCheckpoint(gguf).llama() }
-        let config = try source.decodeConfig(LlamaConfig.self)
-        switch source.layout {
-        case .llama: break
-        case .llava(let parts) where parts.mixtureOfDepthsLayers.isEmpty: break
-        default:
-            throw CheckpointError.unexpectedValue(
-                file: source.path, key: "", expected: "a plain LLaMA decoder, which is all that GGUF can hold of it",
-                got: "\(source.layout)")
-        }
-        let isDecoder = { (name: String) in
-            name.hasPrefix("model.layers.") || name.hasPrefix("lm_head.") || name.hasPrefix("model.embed_tokens.")
-                || name == "model.norm.weight"
-        }
-        leftOut = source.tensors.keys.filter { !isDecoder($0) }.sorted()
-        // Older checkpoints store the frequencies, which follow from the configuration.
-        let tensors = source.tensors.filter { isDecoder($0.key) && !$0.key.hasSuffix(".rotary_emb.inv_freq") }
-        return (config, tensors)
     }
 }
 
@@ -129,12 +97,12 @@ extension CheckpointConversion {
             throw CheckpointError.unwritable(
                 path: target, reason: "safetensors cannot hold \(type.rawValue); write a .gguf file, or F32 or F16")
         }
-        let converted = try tensors.converted(
-            to: { _, tensor in
-                guard tensor.elementType.isFloatingPoint else { return tensor.elementType }
-                return type ?? (tensor.elementType.isBlockQuantized ? .float32 : tensor.elementType)
-            }, progress: progress)
-        try SafetensorsWriter.write(converted, metadata: ["format": "pt"], to: target, progress: progress)
+        let pending = try tensors.mapValues { tensor in
+            let stored = tensor.elementType
+            guard stored.isFloatingPoint else { return PendingTensor(tensor) }
+            return try PendingTensor(tensor, as: type ?? (stored.isBlockQuantized ? .float32 : stored))
+        }
+        try SafetensorsWriter.write(making: pending, metadata: ["format": "pt"], to: target, progress: progress)
         files.append(URL(filePath: target).lastPathComponent)
     }
 
@@ -154,7 +122,8 @@ extension CheckpointConversion {
                 try checkpoint.configData(config).write(to: draft.appending(path: "config.json"))
                 try GGUFWriter.write(
                     [:],
-                    metadata: Self.words(of: gguf).merging([GGUFCheckpoint.architectureKey: .string("llama")]) { $1 },
+                    metadata: DecoderExport.words(of: gguf)
+                        .merging([GGUFCheckpoint.architectureKey: .string(GGUFCheckpoint.plain)]) { $1 },
                     to: draft.appending(path: TokenizerFiles.vocabularyFile).path)
                 files += ["config.json", TokenizerFiles.vocabularyFile]
             } else {

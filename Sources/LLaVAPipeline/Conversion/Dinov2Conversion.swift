@@ -96,13 +96,13 @@ extension Dinov2Conversion {
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
         let weights = url.appending(path: "model.safetensors").path
         try SafetensorsWriter.write(tensors, metadata: ["format": "pt"], to: weights)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        try encoder.encode(ConfigFile(config)).write(to: url.appending(path: "config.json"), options: .atomic)
-        try encoder.encode(ProcessorFile(processor))
-            .write(to: url.appending(path: "preprocessor_config.json"), options: .atomic)
+        try configData.write(to: url.appending(path: "config.json"), options: .atomic)
+        try ProcessorFile(processor).data
+            .write(to: url.appending(path: ProcessorFile.name), options: .atomic)
     }
+
+    /// `config.json` of a `Dinov2Model`.
+    var configData: Data { get throws { try JSONEncoder.huggingFace.encode(ConfigFile(config)) } }
 }
 
 /// `config.json` of a `Dinov2Model`.
@@ -124,31 +124,5 @@ private struct ConfigFile: Encodable {
         mlpRatio = Double(shape.intermediateSize) / Double(shape.hiddenSize)
         layerNormEps = shape.layerNormEps
         qkvBias = config.qkvBias
-    }
-}
-
-/// `preprocessor_config.json` as Hugging Face writes it for DINOv2.
-private struct ProcessorFile: Encodable {
-    let imageProcessorType = "BitImageProcessor"
-    let doConvertRgb = true
-    let doResize: Bool
-    let size: [String: Int]
-    let resample = 3
-    let doCenterCrop: Bool
-    let cropSize: [String: Int]
-    let doRescale: Bool
-    let rescaleFactor: Double
-    let doNormalize: Bool
-    let imageMean, imageStd: [Double]
-
-    init(_ processor: CLIPImageProcessor) {
-        switch processor.size {
-        case .shortestEdge(let edge): size = ["shortest_edge": edge]
-        case .exact(let exact): size = ["height": exact.height, "width": exact.width]
-        }
-        cropSize = ["height": processor.cropSize.height, "width": processor.cropSize.width]
-        (doResize, doCenterCrop) = (processor.doResize, processor.doCenterCrop)
-        (doRescale, rescaleFactor) = (processor.doRescale, processor.rescaleFactor)
-        (doNormalize, imageMean, imageStd) = (processor.doNormalize, processor.imageMean, processor.imageStd)
     }
 }

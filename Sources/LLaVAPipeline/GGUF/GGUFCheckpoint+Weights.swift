@@ -26,23 +26,44 @@ extension GGUFCheckpoint {
         }
     }
 
-    /// The name of Hugging Face for each of llama.cpp.
-    static func huggingFaceNames(layers: Int) -> [String: String] {
+    /// What the router of a layer is called in files of ours, after `blk.N.`.
+    static let routerName = "mod_router"
+
+    /// What stands before `weight` and `bias` of a layer's router in a checkpoint.
+    static func routerPrefix(_ layer: Int) -> String { "model.layers.\(layer).router.router." }
+
+    /// The layers that have a router.
+    static func routedLayers(_ layers: Int, _ hasRouter: (Int) -> Bool) -> Set<Int> {
+        Set((0..<layers).filter(hasRouter))
+    }
+
+    /// The name of Hugging Face for each of llama.cpp; in `routed` layers also those of a router, whose bias may be
+    /// missing.
+    static func huggingFaceNames(layers: Int, routed: Set<Int> = []) -> [String: String] {
         var result = Dictionary(uniqueKeysWithValues: names)
         for layer in 0..<layers {
-            for (name, other) in layerNames { result["blk.\(layer).\(name)"] = "model.layers.\(layer).\(other)" }
+            let wrapper = routed.contains(layer) ? "decoder_layer." : ""
+            for (name, other) in layerNames {
+                result["blk.\(layer).\(name)"] = "model.layers.\(layer).\(wrapper)\(other)"
+            }
+            for part in ["weight", "bias"] where routed.contains(layer) {
+                result["blk.\(layer).\(routerName).\(part)"] = routerPrefix(layer) + part
+            }
         }
         return result
     }
 
     /// The tensors under the names and with the order of rows that the decoder reads.
     func llamaTensors(_ config: LlamaConfig) throws -> [String: Tensor] {
-        let names = Self.huggingFaceNames(layers: config.numHiddenLayers)
+        let routed = Self.routedLayers(architecture == Self.mixtureOfDepths ? config.numHiddenLayers : 0) {
+            file.tensors["blk.\($0).\(Self.routerName).weight"] != nil
+        }
+        let names = Self.huggingFaceNames(layers: config.numHiddenLayers, routed: routed)
         let unknown = file.tensors.keys.filter { names[$0] == nil }.sorted()
         guard unknown.isEmpty else {
             throw CheckpointError.unexpectedValue(
                 file: file.path, key: unknown[0],
-                expected: "a tensor of a plain LLaMA of \(config.numHiddenLayers) layers",
+                expected: "a tensor of a LLaMA decoder of \(config.numHiddenLayers) layers",
                 got: "one of \(unknown.count) with no place in it")
         }
         var tensors: [String: Tensor] = [:]

@@ -13,6 +13,12 @@ public struct GGUFCheckpoint: Sendable {
     public let architecture: String
 
     static let architectureKey = "general.architecture"
+    /// The architecture of plain decoders.
+    static let plain = "llama"
+    /// That of decoders with a mixture of depths, a name of ours.
+    static let mixtureOfDepths = "pmod-llama"
+    /// The architectures that are read.
+    public static let decoders: Set = [plain, mixtureOfDepths]
 
     /// A file that holds a model.
     /// - Throws: `CheckpointError.unexpectedValue` if the file does not say which architecture it is of.
@@ -21,7 +27,7 @@ public struct GGUFCheckpoint: Sendable {
         architecture = try Self.value(Self.architectureKey, in: file, "a string", \.string)
     }
 
-    /// The decoder of a file of architecture `llama`.
+    /// The decoder of a file of architecture `llama`, or with a mixture of depths of `pmod-llama`.
     ///
     /// Tensors are in place in the mapping but for the rows of the query and key projections, which llama.cpp stores in
     /// the order of interleaved rotary pairs: they are copied in the type they are stored in, for which
@@ -29,9 +35,11 @@ public struct GGUFCheckpoint: Sendable {
     /// - Throws: `CheckpointError` for an architecture or a value that is not implemented here, or for a tensor without
     ///   a place in the model.
     public func llama() throws -> (config: LlamaConfig, tensors: [String: Tensor]) {
-        guard architecture == "llama" else {
+        guard Self.decoders.contains(architecture) else {
             throw CheckpointError.unexpectedValue(
-                file: file.path, key: Self.architectureKey, expected: "\"llama\", the only architecture read so far",
+                file: file.path, key: Self.architectureKey,
+                expected:
+                    "\"\(Self.plain)\", the only architecture read so far, or our own \"\(Self.mixtureOfDepths)\"",
                 got: "\"\(architecture)\"")
         }
         let config = try llamaConfig()
@@ -42,8 +50,10 @@ public struct GGUFCheckpoint: Sendable {
     func configData(_ config: LlamaConfig) throws -> Data {
         let encoder = JSONEncoder()
         encoder.keyEncodingStrategy = .convertToSnakeCase
-        return try encoder.encode(
+        let data = try encoder.encode(
             HuggingFaceConfig(config, eosTokenId: file.metadata["tokenizer.ggml.eos_token_id"]?.integer))
+        return try ConfigOverrides.apply(
+            mixtureKeys().map { ($0.key, $0.value.json) }, to: data, path: file.path)
     }
 }
 
@@ -55,40 +65,44 @@ extension GGUFCheckpoint {
 
     private func llamaConfig() throws -> LlamaConfig {
         func integer(_ key: String, _ range: ClosedRange<Int> = 1...Self.limit) throws -> Int {
-            let key = "llama." + key
+            let key = "\(architecture).\(key)"
             let value = try Self.value(key, in: file, "an integer", \.integer)
             guard range.contains(value) else { throw unexpected(key, "\(range)", "\(value)") }
             return value
         }
         func number(_ key: String) throws -> Float {
-            let key = "llama." + key
+            let key = "\(architecture).\(key)"
             let value = try Self.value(key, in: file, "a number", \.float)
             guard value.isFinite, value >= 0 else { throw unexpected(key, "a finite number of 0 or more", "\(value)") }
             return value
         }
-        func has(_ key: String) -> Bool { file.metadata["llama." + key] != nil }
+        func has(_ key: String) -> Bool { file.metadata["\(architecture).\(key)"] != nil }
 
         let hiddenSize = try integer("embedding_length")
         let heads = try integer("attention.head_count")
         let keyValueHeads = has("attention.head_count_kv") ? try integer("attention.head_count_kv") : heads
         guard hiddenSize % heads == 0, hiddenSize / heads % 2 == 0 else {
             throw unexpected(
-                "llama.attention.head_count", "a divisor of \(hiddenSize) that leaves heads of even size", "\(heads)")
+                "\(architecture).attention.head_count", "a divisor of \(hiddenSize) that leaves heads of even size",
+                "\(heads)")
         }
         guard heads % keyValueHeads == 0 else {
-            throw unexpected("llama.attention.head_count_kv", "a divisor of \(heads)", "\(keyValueHeads)")
+            throw unexpected("\(architecture).attention.head_count_kv", "a divisor of \(heads)", "\(keyValueHeads)")
         }
         let headSize = hiddenSize / heads
         for key in ["rope.dimension_count", "attention.key_length", "attention.value_length"] where has(key) {
             let value = try integer(key)
-            guard value == headSize else { throw unexpected("llama." + key, "the head size \(headSize)", "\(value)") }
+            guard value == headSize else {
+                throw unexpected("\(architecture).\(key)", "the head size \(headSize)", "\(value)")
+            }
         }
         if has("expert_count"), try integer("expert_count", 0...Self.limit) > 0 {
-            throw unexpected("llama.expert_count", "0: mixtures of experts are not implemented", "more")
+            throw unexpected("\(architecture).expert_count", "0: mixtures of experts are not implemented", "more")
         }
         let vocabSize = try vocabSize()
         if has("vocab_size"), try integer("vocab_size") != vocabSize {
-            throw unexpected("llama.vocab_size", "\(vocabSize), the rows of token_embd.weight", "another number")
+            throw unexpected(
+                "\(architecture).vocab_size", "\(vocabSize), the rows of token_embd.weight", "another number")
         }
         let config = LlamaConfig(
             vocabSize: vocabSize, hiddenSize: hiddenSize, intermediateSize: try integer("feed_forward_length"),
@@ -98,9 +112,9 @@ extension GGUFCheckpoint {
             ropeTheta: has("rope.freq_base") ? try number("rope.freq_base") : 10_000,
             ropeScalingFactor: try ropeScalingFactor(number),
             tieWordEmbeddings: file.tensors["output.weight"] == nil)
-        guard config.ropeTheta > 0 else { throw unexpected("llama.rope.freq_base", "a number above 0", "0") }
+        guard config.ropeTheta > 0 else { throw unexpected("\(architecture).rope.freq_base", "a number above 0", "0") }
         guard config.ropeScalingFactor > 0 else {
-            throw unexpected("llama.rope.scaling.factor", "a number above 0", "0")
+            throw unexpected("\(architecture).rope.scaling.factor", "a number above 0", "0")
         }
         return config
     }
@@ -118,7 +132,7 @@ extension GGUFCheckpoint {
 
     /// Divisor of positions.
     private func ropeScalingFactor(_ number: (String) throws -> Float) throws -> Float {
-        let type = "llama.rope.scaling.type"
+        let type = "\(architecture).rope.scaling.type"
         if file.metadata[type] != nil {
             switch try Self.value(type, in: file, "a string", \.string) {
             case "none": return 1
@@ -127,7 +141,7 @@ extension GGUFCheckpoint {
             }
         }
         // Files from before scaling had a type.
-        return file.metadata["llama.rope.scale_linear"] == nil ? 1 : try number("rope.scale_linear")
+        return file.metadata["\(architecture).rope.scale_linear"] == nil ? 1 : try number("rope.scale_linear")
     }
 
     private func unexpected(_ key: String, _ expected: String, _ got: String) -> CheckpointError {

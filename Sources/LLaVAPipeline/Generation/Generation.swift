@@ -21,6 +21,8 @@ public struct Generation: ~Copyable {
     /// Logits `[1, V]` that each token was drawn from; kept only if asked for.
     public private(set) var logits: [Tensor] = []
     private let keepsLogits: Bool
+    /// What each step works in, small blocks too: from the second step on nothing is asked of the allocator.
+    private let memory = MemoryPool(smallestBlock: 0)
 
     /// Why no further token will come; nil while there may be one.
     public private(set) var stopReason: StopReason?
@@ -81,8 +83,9 @@ public struct Generation: ~Copyable {
             return nil
         }
         if let lastToken {
-            let h = decoder.hiddenStates(decoder.embedTokens([lastToken]), cache: &cache)
-            pendingLogits = decoder.logits(h)
+            pendingLogits = ComputeContext.reusingMemory(of: memory) {
+                decoder.logits(decoder.hiddenStates(decoder.embedTokens([lastToken]), cache: &cache))
+            }
         }
         if keepsLogits { logits.append(pendingLogits) }
         let token = sampler.next(pendingLogits)

@@ -13,6 +13,13 @@ public enum ProcessMemory {
         return usage.ru_maxrss * 1024
     }
 
+    /// Pages that the system has handed out or mapped so far, to all threads.
+    public static var pageFaults: Int {
+        var usage = rusage()
+        guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
+        return usage.ru_minflt + usage.ru_majflt
+    }
+
     /// `VmHWM` of `/proc/self/status`, in kilobytes.
     private static var highWaterMark: Int? {
         guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else { return nil }

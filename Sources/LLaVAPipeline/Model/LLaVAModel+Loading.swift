@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import LanguageDecoder
 import ModelFiles
@@ -46,7 +47,7 @@ extension LLaVAModel {
             try Vision(config, checkpoint, reader, towerName: name, options)
         }
         try reader.finish(source: path)
-        try checkUse(of: options, checkpoint, reader, hasTower: vision != nil)
+        try checkUse(of: options, checkpoint, reader, tower: vision?.tower)
         return LLaVAModel(
             config: config, path: path, layout: checkpoint.directory.layout,
             tokenizerLocation: try TokenizerFiles.Location(of: checkpoint.directory),
@@ -56,20 +57,22 @@ extension LLaVAModel {
 
     /// Throws if a directory or file the caller gave has had no effect.
     private static func checkUse(
-        of options: LoadOptions, _ checkpoint: CheckpointFiles, _ reader: WeightReader, hasTower: Bool
+        of options: LoadOptions, _ checkpoint: CheckpointFiles, _ reader: WeightReader, tower: VisionTransformer?
     ) throws {
-        if let tower = options.visionTower, !hasTower {
-            throw LLaVAError.unusedOption(path: tower, reason: "the model has no mm_vision_tower in config.json")
+        if let path = options.visionTower, tower == nil {
+            throw LLaVAError.unusedOption(path: path, reason: "the model has no mm_vision_tower in config.json")
         }
         let rounded = options.quantization
         let holdsPlainMaps = checkpoint.tensors.contains { name, tensor in
-            name.hasPrefix("model.layers.") && tensor.rank == 2 && !tensor.elementType.isBlockQuantized
+            name.hasPrefix("model.layers.") && !name.contains(".router.") && tensor.rank == 2
+                && !tensor.elementType.isBlockQuantized
         }
-        if let words = rounded.words, !(rounded.encoder != nil && hasTower || rounded.decoder != nil && holdsPlainMaps)
-        {
-            throw LLaVAError.unusedOption(
-                path: words, reason: hasTower ? "the file holds the decoder in blocks" : "the model has no such weights"
-            )
+        let roundsTower = rounded.encoder != nil && tower?.holdsPlainMaps == true
+        if let words = rounded.words, !roundsTower, rounded.decoder == nil || !holdsPlainMaps {
+            let reason =
+                tower == nil && rounded.decoder == nil
+                ? "the model has no such weights" : "the files hold them in blocks"
+            throw LLaVAError.unusedOption(path: words, reason: reason)
         }
         if let lora = options.lora {
             let left = reader.unused.filter { $0.contains(".lora_A.") || $0.contains(".lora_B.") }
@@ -86,11 +89,13 @@ extension LLaVAModel {
 }
 
 /// A checkpoint with the caller's overrides applied.
-private struct CheckpointFiles {
+struct CheckpointFiles {
     let directory: CheckpointDirectory
     let configData: Data
     /// What the configuration is called in messages.
     var configPath: String { directory.gguf?.path ?? directory.path + "/config.json" }
+    /// The configuration's keys and values.
+    var config: JSONValue { get throws { try JSONValue(parsing: [UInt8](configData), source: configPath) } }
     var tensors: [String: Tensor]
     /// Names of the tensors that come from an adapter.
     private(set) var adapterNames: Set<String> = []

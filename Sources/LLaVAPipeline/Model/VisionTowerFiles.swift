@@ -135,7 +135,7 @@ private struct Place {
         } catch {
             throw CheckpointError.unreadable(path: directory, reason: error.localizedDescription)
         }
-        let endings = [".safetensors", ".bin", ".onnx"]
+        let endings = [".safetensors", ".bin", ".gguf", ".onnx"]
         holdsWeights = !isDirectory.boolValue || files.contains { name in endings.contains(where: name.hasSuffix) }
         guard holdsWeights || files.contains(where: Self.configurations.contains) else {
             throw LLaVAError.malformed(

@@ -61,7 +61,9 @@ private func attention(
 ) -> Tensor {
     let context = ComputeContext.current
     // Scores, and values weighted by them.
-    context.operations?.add(multiplyAdds: 2 * shape.visiblePairs * queries.columns)
+    context.operations?.add(
+        multiplyAdds: 2 * shape.visiblePairs * queries.columns,
+        bytesRead: 2 * shape.keys * shape.keyValueHeads * shape.headSize * 4)
     let kernels = context.kernels.table
     let (q, total, heads) = (queries.floatPointer, queries.rows, shape.keyValueHeads)
     let (result, output) = Tensor.uninitialized(shape: queries.shape)
@@ -73,14 +75,14 @@ private func attention(
             return call
         }
         var first = call(head: 0)
-        let perTask = Int(vlm_attention_task_queries(&first))
-        let scratchFloats = vlm_attention_scratch(kernels, &first)
+        // Four tasks for each thread, so that none waits long for the last.
+        let perTask = Int(vlm_attention_task_queries(&first, Int64(4 * context.pool.threadCount / heads)))
+        let scratchFloats = vlm_attention_scratch(kernels, &first, Int64(min(total, perTask)))
         let blocks = (total + perTask - 1) / perTask
-        context.pool.run(heads * blocks) { task in
-            let scratch = Scratch(scratchFloats)
+        context.pool.run(heads * blocks, scratch: scratchFloats) { task, scratch in
             let start = task % blocks * perTask
             var call = call(head: task / blocks)
-            vlm_attention_queries(kernels, &call, Int64(start), Int64(min(total, start + perTask)), scratch.floats)
+            vlm_attention_queries(kernels, &call, Int64(start), Int64(min(total, start + perTask)), scratch)
         }
     }
     return result

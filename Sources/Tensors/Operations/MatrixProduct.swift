@@ -65,24 +65,23 @@ public func product(
         ldw: Int64(weight.shape[1]), c: c, ldc: Int64(columns), bias: bias?.floatPointer,
         activation: activation.kernel, row_invariant: isRowInvariant ? 1 : 0,
         accumulate: 0)
-    run(&call)
+    run(&call, bytesRead: weight.byteCount)
     return isRecorded ? result.recordedProduct(x, weight, layout, bias) : result
 }
 
 /// Runs a product, its columns split over the threads of the current context.
-func run(_ call: inout vlm_product) {
+/// - Parameter bytesRead: bytes of the weight, to be counted; ways back do not say.
+func run(_ call: inout vlm_product, bytesRead: Int = 0) {
     let context = ComputeContext.current
-    context.operations?.add(multiplyAdds: Int(call.rows * call.columns * call.depth))
+    context.operations?.add(multiplyAdds: Int(call.rows * call.columns * call.depth), bytesRead: bytesRead)
     let kernels = context.kernels.table
     let columns = Int(call.columns)
     let perTask = Int(vlm_product_task_columns(kernels))
     let scratchFloats = vlm_product_scratch(kernels)
     withUnsafePointer(to: call) { call in
-        context.pool.run((columns + perTask - 1) / perTask) { task in
-            let scratch = Scratch(scratchFloats)
+        context.pool.run((columns + perTask - 1) / perTask, scratch: scratchFloats) { task, scratch in
             let first = task * perTask
-            vlm_product_columns(
-                kernels, call, Int64(first), Int64(min(columns, first + perTask)), scratch.floats)
+            vlm_product_columns(kernels, call, Int64(first), Int64(min(columns, first + perTask)), scratch)
         }
     }
 }

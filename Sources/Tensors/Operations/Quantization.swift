@@ -2,18 +2,26 @@
 import CKernels
 import Synchronization
 
+extension ElementType {
+    /// The types that weights can be converted to: float32, float16 and every type of blocks.
+    public static let writable: [ElementType] = [
+        .float32, .float16, .q8_0, .q6_K, .q5_K, .q5_1, .q5_0, .q4_K, .q4_1, .q4_0,
+    ]
+}
+
 extension Tensor {
-    /// The elements in another type: float32, float16, Q8_0 or Q4_0; the tensor itself if it is of that type already.
+    /// The elements in another of the types that are `writable`; the tensor itself if it is of that type already.
     ///
-    /// Blocks are those of ggml's reference quantisers (`quantize_row_q8_0_ref` and `quantize_row_q4_0_ref` in
-    /// ggml-quants.c), each operation rounded to float32. A build of llama.cpp whose compiler fuses multiplications with
-    /// additions can differ from them by one code where a value lies half-way between two.
+    /// Blocks of 32 are those of ggml's reference quantisers (`quantize_row_q8_0_ref` and its like in ggml-quants.c), each
+    /// operation rounded to float32. A build of llama.cpp whose compiler fuses multiplications with additions can differ
+    /// from them by one code where a value lies half-way between two. Blocks of 256 have ggml's layout, and scales of our
+    /// own choice (CKernels/quantize_k.c).
     /// - Throws: `QuantizationError` for another type, for rows that are not whole blocks, and for an element that is not
     ///   finite or too large for float16 or for the float16 scale of its block.
     /// - Complexity: O(count).
     public func converted(to type: ElementType) throws -> Tensor {
         if elementType == type { return self }
-        guard [.float32, .float16, .q8_0, .q4_0].contains(type) else { throw QuantizationError.unsupported(type) }
+        guard ElementType.writable.contains(type) else { throw QuantizationError.unsupported(type) }
         guard type.fits(shape) else { throw QuantizationError.partialBlocks(type, shape: shape) }
         let isPlain = elementType.isFloatingPoint && elementType != .float64
         let source = isPlain ? self : Tensor(floats, shape: shape)
@@ -60,7 +68,8 @@ public enum QuantizationError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unsupported(let type):
-            "weights cannot be converted to \(type.rawValue); choose F32, F16, Q8_0 or Q4_0"
+            "weights cannot be converted to \(type.rawValue); choose one of "
+                + ElementType.writable.map(\.rawValue).joined(separator: ", ")
         case .partialBlocks(let type, let shape):
             "a tensor of shape \(shape) cannot be stored as \(type.rawValue), whose rows are multiples of \(type.blockCount)"
         case .outOfRange(let element, let value):

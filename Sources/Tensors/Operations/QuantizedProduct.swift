@@ -7,17 +7,18 @@ public enum QuantizedProducts: String, Sendable {
     /// Weights are widened to float32: the product that the file's numbers define, to the rounding of float32.
     case exact
     /// Rows are rounded in blocks of 32 and multiplied in integers: several times faster. Of 8 bits, as llama.cpp has it by
-    /// default, some thousandths are lost; a model may want 16 where that matters.
+    /// default, some thousandths are lost; a model may want more where that matters.
     case native
 }
 
 /// What native products keep of the rows that they multiply, in blocks of 32.
-public enum RowPrecision: Int, Sendable {
+public enum RowPrecision: Sendable {
     /// Integers of 8 bits: a value is off by at most 1/254 of its block's largest magnitude.
-    case eightBits = 1
-    /// A sum of two such parts, the second what the first left: at most 1/64516 off, for twice the multiply-adds. The
-    /// weight is read from memory once.
-    case sixteenBits = 2
+    case eightBits
+    /// The same, but 16 bits in blocks whose largest magnitude is above twice the mean of the row's blocks: where a few
+    /// channels are tens of times larger than others, as after the norms of a LLaMA decoder, they would hide these in their
+    /// rounding. Such blocks, about a twelfth of them, take twice the multiply-adds.
+    case fineOutliers
 }
 
 /// A weight `[out, in]` in blocks or rows of integers, in the order in which native products read it.
@@ -149,14 +150,17 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
     for map in maps {
         let weight = map.weight.weight
         precondition(weight.shape[1] == x.columns, "product of \(x.shape) with \(weight.shape)")
-        context.operations?.add(multiplyAdds: x.rows * weight.count)
         let (result, c) = Tensor.uninitialized(shape: x.shape.dropLast() + [weight.shape[0]])
         let storage = map.weight.panels
         guard let rows = map.weight.type == .int8 ? whole : blocks else { preconditionFailure("rows were not rounded") }
+        context.operations?.add(
+            int8MultiplyAdds: x.rows * weight.count,
+            ofSecondParts: (rows.outliers?.count ?? 0) * 32 * weight.shape[0], bytesRead: storage.byteCount)
         calls.append(
             vlm_quantized_product(
                 rows: Int64(x.rows), columns: Int64(weight.shape[0]), depth: Int64(x.columns),
-                parts: Int64(rows.parts), q: rows.integers, ldq: Int64(rows.stride), blocks: rows.blocks,
+                q: rows.integers, ldq: Int64(rows.stride), blocks: rows.blocks, outliers: rows.outliers?.bits,
+                outlier_starts: rows.outliers?.starts, outlier_rows: rows.outliers?.rows,
                 w_type: map.weight.type.kernelStorage,
                 panels: UnsafePointer(storage.base.assumingMemoryBound(to: UInt8.self)), c: c,
                 ldc: Int64(weight.shape[0]), bias: map.bias?.floatPointer, activation: map.activation.kernel))
@@ -174,38 +178,67 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
     }
     let kernels = context.kernels.table
     withExtendedLifetime((blocks, whole, panels)) {
-        context.pool.run(tasks.count) { index in
+        let scratch = calls.map { call in withUnsafePointer(to: call) { vlm_quantized_scratch(kernels, $0) } }.max() ?? 0
+        context.pool.run(tasks.count, scratch: scratch) { index, scratch in
             let (call, first) = tasks[index]
             withUnsafePointer(to: calls[call]) {
                 let end = min(Int($0.pointee.columns), first + perTask * columns)
-                vlm_quantized_columns(kernels, $0, Int64(first), Int64(end))
+                vlm_quantized_columns(kernels, $0, Int64(first), Int64(end), scratch)
             }
         }
     }
     return results
 }
 
-/// Rows rounded to 8 bits, in blocks of 32, and after all of them perhaps what that left; or each with one scale.
+/// Rows rounded to 8 bits, in blocks of 32, and after all of them what that left of blocks that stand out; or each with one
+/// scale.
 private final class QuantizedRows {
-    /// What holds the integers: a context that reuses memory has it at hand.
     private let memory: TensorStorage
     let integers: UnsafeMutablePointer<Int8>
     let blocks: UnsafeMutablePointer<vlm_row_block>
-    /// 2 if what rounding left is there too.
-    let parts: Int
+    /// Which blocks stand out; nil if rows have one scale each, or none does.
+    let outliers: Outliers?
     /// Integers from one row to the next: an odd number of cache lines, so that the rows of a tile do not meet in the same
     /// sets of the cache.
     let stride: Int
+
+    /// Blocks of rows of which there is a rest.
+    struct Outliers {
+        private let storage, lists: TensorStorage
+        /// A bit for every block of every row.
+        let bits: UnsafeMutablePointer<UInt64>
+        /// The same by blocks: where the rows of each begin in a list of them.
+        let starts, rows: UnsafeMutablePointer<Int32>
+        /// How many there are.
+        let count: Int
+
+        /// What the rows' bits say; nil if no block stands out.
+        init?(_ bits: TensorStorage, rows rowCount: Int, depth: Int) {
+            let words = rowCount * Int(vlm_outlier_words(Int64(depth)))
+            self.bits = bits.base.bindMemory(to: UInt64.self, capacity: words)
+            count = UnsafeBufferPointer(start: self.bits, count: words).reduce(0) { $0 + $1.nonzeroBitCount }
+            guard count > 0 else { return nil }
+            let lists = TensorStorage(byteCount: (depth / 32 + 1 + count) * 4)
+            starts = lists.base.bindMemory(to: Int32.self, capacity: depth / 32 + 1 + count)
+            rows = starts + depth / 32 + 1
+            vlm_list_outliers(Int64(rowCount), Int64(depth), self.bits, starts, rows)
+            (storage, self.lists) = (bits, lists)
+        }
+    }
 
     /// - Parameter precision: of blocks; nil for one scale a row.
     init(_ x: Tensor, _ precision: RowPrecision?, _ context: ComputeContext) {
         let (depth, count) = (x.columns, x.rows)
         let perRow = precision == nil ? 1 : depth / 32
-        parts = precision?.rawValue ?? 1
+        let parts = precision == .fineOutliers ? 2 : 1
         stride = ((depth + 63) / 64 | 1) * 64
-        memory = TensorStorage(byteCount: parts * count * stride)
-        integers = memory.base.assumingMemoryBound(to: Int8.self)
-        blocks = .allocate(capacity: max(1, parts * count * perRow))
+        let (integerCount, blockCount) = (parts * count * stride, parts * count * perRow)
+        memory = TensorStorage(byteCount: integerCount + blockCount * MemoryLayout<vlm_row_block>.stride)
+        integers = memory.base.bindMemory(to: Int8.self, capacity: integerCount)
+        blocks = (memory.base + integerCount).bindMemory(to: vlm_row_block.self, capacity: blockCount)
+        let words = Int(vlm_outlier_words(Int64(depth)))
+        let bits = parts == 2 ? TensorStorage(byteCount: count * words * 8) : nil
+        let firstWord = bits?.base.bindMemory(to: UInt64.self, capacity: count * words)
         let (kernels, floats, integers, blocks, stride) = (
             context.kernels.table, x.floatPointer, integers, blocks, stride
         )
@@ -213,18 +246,17 @@ private final class QuantizedRows {
             let scratch = Scratch(precision == nil ? depth : 0)
             for row in rows {
                 let (values, q, block) = (floats + row * depth, integers + row * stride, blocks + row * perRow)
-                guard let precision else {
+                guard precision != nil else {
                     kernels.pointee.int8_row(Int64(depth), values, scratch.floats, q, block)
                     continue
                 }
                 kernels.pointee.quantize_row(Int64(depth), values, q, block)
-                if precision == .sixteenBits {
-                    vlm_quantize_rest(
-                        kernels, Int64(depth), values, q, block, q + count * stride, block + count * perRow)
-                }
+                guard let firstWord else { continue }
+                vlm_quantize_rest(
+                    kernels, Int64(depth), values, q, block, q + count * stride, block + count * perRow,
+                    firstWord + row * words)
             }
         }
+        outliers = bits.flatMap { Outliers($0, rows: count, depth: depth) }
     }
-
-    deinit { blocks.deallocate() }
 }

@@ -4,7 +4,8 @@ public import Tensors
 /// A two-dimensional convolution over an image in rows of pixels, `[H, W, C]` -> `[Ho, Wo, Co]`.
 ///
 /// It runs as im2win: a strip of windows is laid out once per block of output rows, in which neighbouring windows
-/// overlap in memory, and the ordinary product kernel reads them through overlapping row pointers.
+/// overlap in memory, and the product kernel reads them through overlapping row pointers. Without padding the rows of a
+/// window lie in the image one after the other as they are, and nothing is laid out at all.
 ///
 /// Source: im2win (arXiv 2306.14320), in the NHWC form of arXiv 2408.00278.
 public struct Convolution2D: Sendable {
@@ -57,7 +58,7 @@ public struct Convolution2D: Sendable {
     public enum Route: Sendable, CaseIterable {
         /// Window strips with overlapping rows.
         case im2win
-        /// No copy: one product per filter row, straight from the input. Needs padding 0.
+        /// No copy: one run per filter row, straight from the input. Needs padding 0.
         case rowRun
         /// Every window stored whole: the oracle of the other two.
         case im2col
@@ -100,10 +101,9 @@ public struct Convolution2D: Sendable {
         panels = PackedFilters(filters, geometry, route)
     }
 
-    /// Row runs when a run of one filter row is long and nothing is padded; window strips otherwise.
+    /// Row runs where nothing is padded, window strips otherwise.
     static func route(for geometry: Geometry) -> Route {
-        let isPadded = geometry.paddingHeight > 0 || geometry.paddingWidth > 0
-        return !isPadded && geometry.channels >= 16 ? .rowRun : .im2win
+        geometry.paddingHeight > 0 || geometry.paddingWidth > 0 ? .im2win : .rowRun
     }
 
     /// The convolution of one image or of a batch, followed by an activation.
@@ -126,22 +126,26 @@ public struct Convolution2D: Sendable {
         let (result, output) = Tensor.uninitialized(
             shape: image.shape.dropLast(3) + [rows, columns, geometry.filters])
         let images = image.rank == 4 ? image.shape[0] : 1
-        // A strip of a small image would be all of it, and leave work for one thread.
-        let parts = images < context.pool.threadCount ? context.pool.threadCount : 1
-        let perTask = min(stripRows(of: shape), (rows + parts - 1) / parts)
-        let tasks = (rows + perTask - 1) / perTask
+        let split = ConvolutionSplit(
+            rows: rows, mostRows: stripRows(of: shape), filters: geometry.filters,
+            panelColumns: panels.values.shape[2],
+            threads: images < context.pool.threadCount ? context.pool.threadCount : 1)
         context.operations?.add(multiplyAdds: images * rows * columns * filters.count)
         let (imageFloats, outputFloats) = (extents.reduce(1, *), rows * columns * geometry.filters)
         let input = image.floatPointer
         withUnsafePointer(to: shape) { shape in
-            let scratchFloats = vlm_convolution_scratch(shape, route.kernel, Int64(perTask))
-            context.pool.run(images * tasks) { task in
+            let scratchFloats = vlm_convolution_scratch(shape, route.kernel, Int64(split.rows))
+            context.pool.run(images * split.tasks) { task in
                 let scratch = Scratch(scratchFloats)
-                let (image, first) = (task / tasks, task % tasks * perTask)
+                let (image, part) = task.quotientAndRemainder(dividingBy: split.tasks)
+                let (strip, group) = part.quotientAndRemainder(dividingBy: split.groups)
+                let (first, filter) = (strip * split.rows, group * split.filters)
                 vlm_convolution_rows(
                     context.kernels.table, shape, route.kernel, input + image * imageFloats,
                     panels.values.floatPointer, bias?.floatPointer, activation.kernel, Int64(first),
-                    Int64(min(rows, first + perTask)), scratch.floats, output + image * outputFloats)
+                    Int64(min(rows, first + split.rows)), Int64(filter),
+                    Int64(min(geometry.filters, filter + split.filters)), scratch.floats,
+                    output + image * outputFloats)
             }
         }
         return isRecorded ? recorded(result, images: image, shape: shape) : result

@@ -7,6 +7,7 @@ struct BenchCommand: ParsableCommand {
         abstract: "Measure how fast a model runs on this machine.",
         discussion: """
             EXAMPLES
+              vlm bench ask --visual-tokens 1,4,16,64
               vlm bench decoder --model DIR --prompt-tokens 512
               vlm bench kernels
               vlm bench encoder --vision-tower DIR --image a.jpg
@@ -14,7 +15,7 @@ struct BenchCommand: ParsableCommand {
               vlm bench budget
             """,
         subcommands: [
-            BenchKernelsCommand.self, BenchEncoderCommand.self, BenchDecoderCommand.self, BenchQuantizationCommand.self,
-            BenchBudgetCommand.self,
+            BenchAskCommand.self, BenchKernelsCommand.self, BenchEncoderCommand.self, BenchDecoderCommand.self,
+            BenchQuantizationCommand.self, BenchBudgetCommand.self,
         ])
 }

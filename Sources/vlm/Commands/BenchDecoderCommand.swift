@@ -2,7 +2,6 @@ import ArgumentParser
 import Foundation
 import LanguageDecoder
 import LLaVAPipeline
-import ModelFiles
 import NeuralNetwork
 import Tensors
 
@@ -14,7 +13,10 @@ struct BenchDecoderCommand: ParsableCommand {
         discussion: """
             prefill ends with the logits of the last token, decode is one token at a time after that. Beside them stand the
             rates of this process on the same threads at the same time: float32 multiply-adds within the L1 cache
-            (float32_gflops), and reading of a large array (read_gigabytes_per_second).
+            (float32_gflops), and reading of a large array (read_gigabytes_per_second); of_peak and of_read_rate are the
+            parts of a stage's time that its operations and its reading would take at these rates, integers of 8 bits at
+            four times the first. allocated_bytes are those of a prompt or of a token, drift_of_logits is that of the
+            prompt's last token against exact products.
 
             With --visual-tokens the prompt begins with so many tokens that a mixture of depths may skip, and the same prompt
             is timed alternately with none of them skipped, as a dense decoder of the same shape reads it
@@ -51,65 +53,89 @@ struct BenchDecoderCommand: ParsableCommand {
     }
 
     func run() throws {
-        try products.context(model).run {
-            let path = try model.path()
-            let loaded = try LLaVAModel.load(from: path, options: model.loadOptions)
-            let decoder = loaded.decoder
-            if visualTokens > 0, loaded.config.pmod == nil {
-                throw UsageError.message("--visual-tokens is about a mixture of depths, and \(path) has none")
-            }
-            var runs: [DecoderTimes] = []
-            var dense: [DecoderTimes] = []
-            var machine: [MachineRates] = []
-            for _ in 0...repeats {
-                machine.append(.measured())
-                runs.append(
-                    try DecoderTimes(
-                        of: decoder, promptTokens: promptTokens, visualTokens: visualTokens, decodeTokens: decodeTokens)
-                )
-                guard visualTokens > 0 else { continue }
-                dense.append(try DecoderTimes(of: decoder, promptTokens: promptTokens, decodeTokens: 1))
-            }
-            let report = DecoderReport(
-                path: path, config: decoder.config, weightBytes: try weightBytes(path),
-                promptTokens: promptTokens, decodeTokens: decodeTokens, runs: Array(runs.dropFirst()),
-                dense: Array(dense.dropFirst()), machine: Array(machine.dropFirst()))
-            try Terminal.json(report)
-        }
+        var context = try products.context(model)
+        context.operations = OperationCounter()
+        try context.run { try Terminal.json(report()) }
     }
 
-    /// Bytes of the matrices that a token is multiplied with, as the file stores them; nil unless it is a GGUF file.
-    private func weightBytes(_ path: String) throws -> Int? {
-        guard path.hasSuffix(".gguf") else { return nil }
-        let tensors = try GGUFFile(path: path).tensors
-        return tensors.filter { name, tensor in
-            tensor.rank == 2 && (name != "token_embd.weight" || tensors["output.weight"] == nil)
-        }.values.map(\.byteCount).reduce(0, +)
+    private func report() throws -> DecoderReport {
+        let path = try model.path()
+        let loaded = try LLaVAModel.load(from: path, options: model.loadOptions)
+        if visualTokens > 0, loaded.config.pmod == nil {
+            throw UsageError.message("--visual-tokens is about a mixture of depths, and \(path) has none")
+        }
+        func made(visualTokens: Int, decodeTokens: Int) -> DecoderRun {
+            DecoderRun(
+                AnyPrompt(
+                    decoder: loaded.decoder, tokens: promptTokens, visualTokens: visualTokens,
+                    decodeTokens: decodeTokens))
+        }
+        var run = made(visualTokens: visualTokens, decodeTokens: decodeTokens)
+        var dense = made(visualTokens: 0, decodeTokens: 1)
+        var machine: [MachineRates] = []
+        for round in 0...repeats {
+            machine.append(.measured())
+            try run.measure(keepingLogits: round == 0)
+            if visualTokens > 0 { try dense.measure() }
+        }
+        return try DecoderReport(
+            path: path, run.warm, dense: visualTokens > 0 ? dense.warm : nil, machine: machine[1...].median,
+            drift: products.exact ? nil : run.drift())
     }
 }
 
-/// One measurement.
-private struct DecoderTimes {
-    var prefill: Duration
-    var decode: Duration
+/// A prompt of any tokens: none costs more than another.
+private struct AnyPrompt {
+    let decoder: LlamaModel
+    let tokens: Int
+    let visualTokens: Int
+    let decodeTokens: Int
 
-    init(of decoder: LlamaModel, promptTokens: Int, visualTokens: Int = 0, decodeTokens: Int) throws {
-        // Any tokens will do: none costs more than another.
-        let ids = (0..<promptTokens).map { ($0 * 7919 + 13) % decoder.config.vocabSize }
-        let clock = ContinuousClock()
-        let start = clock.now
+    /// A generation that has drawn its first token.
+    func firstToken(keepingLogits: Bool = false) throws -> Generation {
+        let ids = (0..<tokens).map { ($0 * 7919 + 13) % decoder.config.vocabSize }
         var generation = try Generation(
             decoder,
             MultimodalPrompt(
                 inputsEmbeds: decoder.embedTokens(ids),
-                skippable: visualTokens == 0 ? nil : (0..<promptTokens).map { $0 < visualTokens }),
-            sampling: SamplingOptions(),
-            maximumTokens: decodeTokens + 1, endTokens: [])
+                skippable: visualTokens == 0 ? nil : (0..<tokens).map { $0 < visualTokens }),
+            sampling: SamplingOptions(), maximumTokens: decodeTokens + 1, endTokens: [], keepsLogits: keepingLogits)
         _ = generation.next()
-        let middle = clock.now
-        while generation.next() != nil {}
-        prefill = middle - start
-        decode = clock.now - middle
+        return generation
+    }
+}
+
+/// Measurements of a prompt and the tokens after it.
+private struct DecoderRun {
+    let prompt: AnyPrompt
+    private(set) var prefill = StageMeter()
+    private(set) var decode = StageMeter()
+    private var logits: Tensor?
+
+    init(_ prompt: AnyPrompt) { self.prompt = prompt }
+
+    /// Measures once.
+    mutating func measure(keepingLogits: Bool = false) throws {
+        var generation = try prefill.measure { try prompt.firstToken(keepingLogits: keepingLogits) }
+        if keepingLogits { logits = generation.logits.first }
+        decode.measure { while generation.next() != nil {} }
+    }
+
+    /// The run without its first measurement, which made what is kept.
+    var warm: DecoderRun {
+        var run = self
+        run.prefill.dropFirst()
+        run.decode.dropFirst()
+        return run
+    }
+
+    /// The drift of the first measurement from exact products.
+    func drift() throws -> LogitDrift? {
+        var context = ComputeContext.current
+        context.quantizedProducts = .exact
+        let exact = try context.run { try prompt.firstToken(keepingLogits: true).logits.first }
+        guard let logits, let exact else { return nil }
+        return LogitDrift(of: logits, from: exact)
     }
 }
 
@@ -120,8 +146,25 @@ private struct DecoderReport: Encodable {
         var tokensPerSecond: Double
         var gflops: Double
         var ofFloat32Peak: Double
-        var weightGigabytesPerSecond: Double?
-        var ofReadRate: Double?
+        var ofPeak: Double
+        var gigabytesPerSecond: Double
+        var ofReadRate: Double
+        /// Of a prompt, or of a token after it.
+        var allocatedBytes: Int
+
+        init(_ meter: StageMeter, tokens: Int, steps: Int, _ rates: MachineRates) {
+            let (seconds, work) = (meter.milliseconds.median / 1000, meter.work)
+            let rate = Double(work.float32Operations + work.int8Operations) / seconds
+            self.tokens = tokens
+            milliseconds = (seconds * 1000).rounded(2)
+            tokensPerSecond = (Double(tokens) / seconds).rounded(2)
+            gflops = (rate * 1e-9).rounded(2)
+            ofFloat32Peak = (rate / rates.flops).rounded(4)
+            ofPeak = (work.computingSeconds(at: rates) / seconds).rounded(4)
+            gigabytesPerSecond = (Double(work.bytesRead) / seconds * 1e-9).rounded(2)
+            ofReadRate = (work.readingSeconds(at: rates) / seconds).rounded(4)
+            allocatedBytes = work.allocatedBytes / steps
+        }
     }
 
     var model: String
@@ -135,53 +178,21 @@ private struct DecoderReport: Encodable {
     /// Time of the prompt as the model reads it to that without skipping.
     var prefillRatio: Double?
     var decode: Stage
+    var driftOfLogits: LogitDrift?
 
-    init(
-        path: String, config: LlamaConfig, weightBytes: Int?, promptTokens: Int, decodeTokens: Int,
-        runs: [DecoderTimes], dense: [DecoderTimes], machine: [MachineRates]
-    ) {
+    init(path: String, _ run: DecoderRun, dense: DecoderRun?, machine rates: MachineRates, drift: LogitDrift?) {
         let context = ComputeContext.current
-        let rates = (flops: machine.map(\.flops).median, bytes: machine.map(\.bytes).median)
-        let keyValueSize = config.numKeyValueHeads * config.headSize
-        let matrices =
-            config.numHiddenLayers
-            * config.hiddenSize * (2 * config.hiddenSize + 2 * keyValueSize + 3 * config.intermediateSize)
-        let head = config.hiddenSize * config.vocabSize
-        // Scores and their sums of values: 4 operations for each element of a query and each key it sees.
-        func attention(keys: Int) -> Int { 4 * config.numHiddenLayers * config.hiddenSize * keys }
-        func stage(_ tokens: Int, _ seconds: Double, operations: Int, passes: Int) -> Stage {
-            let rate = Double(operations) / seconds
-            let read = weightBytes.map { Double($0 * passes) / seconds }
-            return Stage(
-                tokens: tokens, milliseconds: (seconds * 1000).rounded(2),
-                tokensPerSecond: (Double(tokens) / seconds).rounded(2), gflops: (rate * 1e-9).rounded(2),
-                ofFloat32Peak: (rate / rates.flops).rounded(4),
-                weightGigabytesPerSecond: read.map { ($0 * 1e-9).rounded(2) },
-                ofReadRate: read.map { ($0 / rates.bytes).rounded(4) })
-        }
         model = path
         threads = context.pool.threadCount
         kernels = context.kernels.name
         products = context.quantizedProducts.rawValue
         float32Gflops = (rates.flops * 1e-9).rounded(2)
         readGigabytesPerSecond = (rates.bytes * 1e-9).rounded(2)
-        // Of a dense decoder: what a mixture of depths skips is counted as if it were done.
-        func prefill(_ runs: [DecoderTimes]) -> Stage {
-            stage(
-                promptTokens, runs.map(\.prefill.milliseconds).median / 1000,
-                operations: 2 * (matrices * promptTokens + head)
-                    + attention(keys: promptTokens * (promptTokens + 1) / 2),
-                passes: 1)
-        }
-        self.prefill = prefill(runs)
-        if !dense.isEmpty {
-            prefillWithoutSkipping = prefill(dense)
-            prefillRatio = zip(runs, dense).map { $0.prefill / $1.prefill }.median.rounded(4)
-        }
-        decode = stage(
-            decodeTokens, runs.map(\.decode.milliseconds).median / 1000,
-            operations: 2 * (matrices + head) * decodeTokens
-                + attention(keys: decodeTokens * promptTokens + decodeTokens * (decodeTokens + 1) / 2),
-            passes: decodeTokens)
+        prefill = Stage(run.prefill, tokens: run.prompt.tokens, steps: 1, rates)
+        decode = Stage(run.decode, tokens: run.prompt.decodeTokens, steps: run.prompt.decodeTokens, rates)
+        driftOfLogits = drift
+        guard let dense else { return }
+        prefillWithoutSkipping = Stage(dense.prefill, tokens: run.prompt.tokens, steps: 1, rates)
+        prefillRatio = zip(run.prefill.milliseconds, dense.prefill.milliseconds).map { $0 / $1 }.median.rounded(4)
     }
 }

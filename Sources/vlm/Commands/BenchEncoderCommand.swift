@@ -13,7 +13,8 @@ struct BenchEncoderCommand: ParsableCommand {
             The forms take turns: each with every picture, again and again; milliseconds are of one picture, the median. The
             hidden state is LLaVA's, that before the last block. Features of rounded weights are compared with those of the
             weights as stored: the cosine of every token, and the length of the difference to that of the features.
-            first_milliseconds holds the packing of weights, which happens once in a process.
+            first_milliseconds holds the packing of weights, which happens once in a process; allocated_bytes are those of a
+            picture after it.
 
             Without --image the tower sees a pattern, which is enough for times. The rates of this process on the same
             threads stand beside them, as in vlm bench decoder.
@@ -84,18 +85,20 @@ struct BenchEncoderCommand: ParsableCommand {
         var machine: [MachineRates] = []
         var features = [[Tensor]](repeating: [], count: forms.count)
         var operations = 0
+        var allocated = [Int](repeating: 0, count: forms.count)
         for round in 0...repeats {
             machine.append(.measured())
             for (index, form) in forms.enumerated() {
                 context.quantizedProducts = form.blocks == nil ? .exact : .native
                 let clock = ContinuousClock()
-                let start = clock.now
+                let (start, before) = (clock.now, counter.work)
                 let states = context.run {
                     inputs.map { input in
                         counter.counting(into: &operations) { form.tower.tower.hiddenState(input, at: layer) }
                     }
                 }
                 times[index].append((clock.now - start).milliseconds / Double(inputs.count))
+                allocated[index] = (counter.work - before).allocatedBytes / inputs.count
                 if round == 0 { features[index] = states }
             }
         }
@@ -113,6 +116,7 @@ struct BenchEncoderCommand: ParsableCommand {
                     milliseconds: milliseconds.rounded(2), gflops: (speed * 1e-9).rounded(2),
                     ofFloat32Peak: (speed / rate).rounded(4),
                     timesAsFast: (zip(times[0], times[index]).dropFirst().map { $0 / $1 }.median).rounded(3),
+                    allocatedBytes: allocated[index],
                     drift: forms[index].blocks == nil || forms[0].blocks != nil
                         ? nil : Drift(of: features[index], from: features[0]))
             })
@@ -128,34 +132,6 @@ struct BenchEncoderCommand: ParsableCommand {
         }
     }
 
-    /// How far features lie from those of exact products.
-    private struct Drift: Encodable {
-        var meanCosine: Double
-        var leastCosine: Double
-        /// Length of all differences to that of all features.
-        var relativeError: Double
-
-        init(of features: [Tensor], from exact: [Tensor]) {
-            var (cosines, difference, length) = ([Double](), 0.0, 0.0)
-            for (a, b) in zip(features, exact) {
-                let (x, y, width) = (a.floats, b.floats, a.columns)
-                for row in 0..<a.rows {
-                    var (xy, xx, yy) = (0.0, 0.0, 0.0)
-                    for index in row * width..<(row + 1) * width {
-                        let (p, q) = (Double(x[index]), Double(y[index]))
-                        (xy, xx, yy) = (xy + p * q, xx + p * p, yy + q * q)
-                        difference += (p - q) * (p - q)
-                    }
-                    cosines.append(xy / (xx * yy).squareRoot())
-                    length += yy
-                }
-            }
-            meanCosine = cosines.reduce(0, +) / Double(cosines.count)
-            leastCosine = cosines.min() ?? 1
-            relativeError = (difference / length).squareRoot()
-        }
-    }
-
     private struct Report: Encodable {
         struct Form: Encodable {
             var weights: String
@@ -165,6 +141,8 @@ struct BenchEncoderCommand: ParsableCommand {
             var ofFloat32Peak: Double
             /// How many times as fast as the first form, the median of rounds.
             var timesAsFast: Double
+            /// What a picture takes from the allocator once everything is packed.
+            var allocatedBytes: Int
             var drift: Drift?
         }
 

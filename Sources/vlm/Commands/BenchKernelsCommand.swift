@@ -15,6 +15,10 @@ struct BenchKernelsCommand: ParsableCommand {
             cache, measured before and after each shape; for products of 8-bit integers four times that rate, which is how
             many more multiply-adds their instruction does.
 
+            allocated_bytes are what one call takes from the allocator: its result and rounded rows, but not the scratch that
+            threads keep. relative_error of a product with rounded weights is the length of its difference to that in
+            float32.
+
             Attention counts the scores a causal mask leaves. The layers are those of the im2win paper (arXiv 2306.14320),
             one image in rows of pixels; im2col is the same product over windows that are stored whole.
 
@@ -33,7 +37,9 @@ struct BenchKernelsCommand: ParsableCommand {
     }
 
     func run() throws {
-        try threads.context.run {
+        var context = threads.context
+        context.operations = OperationCounter()
+        try context.run {
             let context = ComputeContext.current
             try Terminal.json(
                 Report(
@@ -42,13 +48,22 @@ struct BenchKernelsCommand: ParsableCommand {
         }
     }
 
-    /// The best time of a shape in seconds, and the float32 peak around it.
-    private func measure(_ body: () -> Void) -> (seconds: Double, peak: Double) {
+    /// The best time of a shape in seconds, the float32 peak around it, and what the last call took from the allocator,
+    /// which hands out no memory twice.
+    private func measure(_ body: () -> Void) -> (seconds: Double, peak: Double, allocatedBytes: Int) {
         let (clock, before) = (ContinuousClock(), MachineRates.measured().flops)
         let start = clock.now
         var best = Double.infinity
-        repeat { best = min(best, clock.measure { body() } / .seconds(1)) } while clock.now - start < .seconds(seconds)
-        return (best, max(before, MachineRates.measured().flops))
+        ComputeContext.reusingMemory {
+            repeat {
+                best = min(best, clock.measure { body() } / .seconds(1))
+            } while clock.now - start < .seconds(seconds)
+        }
+        let counter = ComputeContext.current.operations
+        let counted = counter?.work ?? Work()
+        body()
+        let allocated = (counter?.work ?? Work()) - counted
+        return (best, max(before, MachineRates.measured().flops), allocated.allocatedBytes)
     }
 
     // MARK: - Products
@@ -62,15 +77,18 @@ struct BenchKernelsCommand: ParsableCommand {
         return shapes.flatMap { rows, columns, depth in
             let x = Self.values([rows, depth])
             let weight = Self.values([columns, depth])
+            let exact = product(x, weight)
             return forms.map { form in
                 let map = Linear(weight: weight, quantizedTo: form.blocks)
                 var context = ComputeContext.current
                 context.quantizedProducts = form.blocks == nil ? .exact : .native
-                let (seconds, peak) = context.run { ComputeContext.reusingMemory { measure { _ = map(x) } } }
+                let (seconds, peak, allocated) = context.run { measure { _ = map(x) } }
                 let rate = Double(2 * rows * columns * depth) / seconds
+                let drift = form.blocks.map { _ in Drift(of: [context.run { map(x) }], from: [exact]) }
                 return Report.Product(
                     weights: form.name, rows: rows, columns: columns, depth: depth, gflops: (rate * 1e-9).rounded(1),
-                    ofPeak: (rate / (peak * form.unit)).rounded(3))
+                    ofPeak: (rate / (peak * form.unit)).rounded(3), allocatedBytes: allocated,
+                    relativeError: drift?.relativeError.rounded(6))
             }
         }
     }
@@ -87,51 +105,40 @@ struct BenchKernelsCommand: ParsableCommand {
                 Self.values([tokens, heads * size]), Self.values([tokens, heads * size]),
                 Self.values([tokens, heads * size])
             )
-            let (seconds, peak) = ComputeContext.reusingMemory {
-                measure {
-                    _ = attention(
-                        queries: q, keys: k, values: v, heads: heads, keyValueHeads: heads,
-                        mask: isCausal ? .causal : .full)
-                }
+            let (seconds, peak, allocated) = measure {
+                _ = attention(
+                    queries: q, keys: k, values: v, heads: heads, keyValueHeads: heads,
+                    mask: isCausal ? .causal : .full)
             }
             let scores = isCausal ? tokens * (tokens + 1) / 2 : tokens * tokens
             let rate = Double(4 * scores * heads * size) / seconds
             return Report.Attention(
                 tokens: tokens, heads: heads, headSize: size, mask: isCausal ? "causal" : "full",
-                gflops: (rate * 1e-9).rounded(1), ofPeak: (rate / peak).rounded(3))
+                gflops: (rate * 1e-9).rounded(1), ofPeak: (rate / peak).rounded(3), allocatedBytes: allocated)
         }
     }
 
     // MARK: - Convolutions
 
-    /// Channels, extent of the image, filters, extent of a filter, stride.
-    private static let layers = [
-        (3, 227, 96, 11, 4), (3, 231, 96, 11, 4), (3, 227, 64, 7, 2), (64, 224, 64, 7, 2), (96, 24, 256, 5, 1),
-        (256, 12, 512, 3, 1), (3, 224, 64, 3, 1), (64, 112, 128, 3, 1), (64, 56, 64, 3, 1), (128, 28, 128, 3, 1),
-        (256, 14, 256, 3, 1), (512, 7, 512, 3, 1),
-    ]
-
     private func convolutions() -> [Report.Convolution] {
-        Self.layers.enumerated().map { index, layer in
-            let (channels, side, filters, extent, stride) = layer
-            let geometry = Convolution2D.Geometry(
-                channels: channels, filters: filters, filter: extent, stride: stride)
+        PublishedLayer.all.map { layer in
+            let (geometry, side) = (layer.geometry, layer.side)
+            let (channels, filters, extent) = (geometry.channels, geometry.filters, geometry.filterHeight)
             let image = Self.values([side, side, channels])
             let weights = Self.values([filters, channels, extent, extent])
-            let output = geometry.outputSize(height: side, width: side)
-            let operations = Double(2 * output.height * output.width * filters * geometry.depth)
+            let operations = Double(layer.operations)
             var rates: [String: Report.Rate] = [:]
             for (name, route) in [("im2win", Convolution2D.Route.im2win), ("row_run", .rowRun), ("im2col", .im2col)] {
                 let convolution = Convolution2D(geometry, filters: weights, route: route)
-                let (seconds, peak) = ComputeContext.reusingMemory { measure { _ = convolution(image) } }
+                let (seconds, peak, allocated) = measure { _ = convolution(image) }
                 let rate = operations / seconds
                 rates[name] = Report.Rate(
                     gflops: (rate * 1e-9).rounded(1), ofPeak: (rate / peak).rounded(3),
-                    scratchBytes: convolution.scratchBytes(height: side, width: side))
+                    scratchBytes: convolution.scratchBytes(height: side, width: side), allocatedBytes: allocated)
             }
             return Report.Convolution(
-                layer: "conv\(index + 1)", input: "\(channels)x\(side)x\(side)",
-                filter: "\(filters)x\(channels)x\(extent)x\(extent)", stride: stride,
+                layer: layer.name, input: "\(channels)x\(side)x\(side)",
+                filter: "\(filters)x\(channels)x\(extent)x\(extent)", stride: geometry.strideHeight,
                 chosen: Convolution2D(geometry, filters: weights).route == .im2win ? "im2win" : "row_run", routes: rates
             )
         }
@@ -148,18 +155,23 @@ struct BenchKernelsCommand: ParsableCommand {
             var weights: String
             var rows, columns, depth: Int
             var gflops, ofPeak: Double
+            var allocatedBytes: Int
+            /// Of rounded weights.
+            var relativeError: Double?
         }
 
         struct Attention: Encodable {
             var tokens, heads, headSize: Int
             var mask: String
             var gflops, ofPeak: Double
+            var allocatedBytes: Int
         }
 
         struct Rate: Encodable {
             var gflops, ofPeak: Double
             /// Working memory of a thread.
             var scratchBytes: Int
+            var allocatedBytes: Int
         }
 
         struct Convolution: Encodable {

@@ -21,7 +21,9 @@ struct ConvertCommand: ParsableCommand {
                           --set mod_target_token_type=vision_all    # routers at zero, to be trained
             """)
 
-    @Option(help: ArgumentHelp("Type of the matrices: f32, f16, q8_0 or q4_0.", valueName: "type"))
+    @Option(
+        help: ArgumentHelp("Type of the matrices: \(ElementType.words(CheckpointConversion.types)).", valueName: "type")
+    )
     var type: String?
 
     @Option(
@@ -36,23 +38,21 @@ struct ConvertCommand: ParsableCommand {
     var target: String
 
     private var elementType: ElementType? {
-        type.flatMap { name in CheckpointConversion.types.first { $0.rawValue.lowercased() == name.lowercased() } }
+        get throws { try type.map { try ElementType($0, among: CheckpointConversion.types, option: "--type") } }
     }
 
     func validate() throws {
         try ConfigOverride.validate(overrides)
-        if let type, elementType == nil {
-            let known = CheckpointConversion.types.map { $0.rawValue.lowercased() }.joined(separator: ", ")
-            throw ValidationError("--type \(type): one of \(known)")
-        }
+        _ = try elementType
     }
 
     func run() throws {
         var bar = WeightsProgressBar()
         let conversion = try CheckpointConversion(
-            source, to: target, as: elementType, overrides: ConfigOverride.parse(overrides)
+            source, to: target, as: try elementType, overrides: ConfigOverride.parse(overrides)
         ) { bar.show($0) }
         Terminal.note("wrote \(target): \(conversion.files.joined(separator: ", "))")
+        if let refusal = conversion.refusal { Terminal.note(refusal) }
         if let first = conversion.leftOut.first {
             Terminal.note("left out \(conversion.leftOut.count) tensors that have no place there, such as \(first)")
         }

@@ -93,7 +93,8 @@ struct InspectCommand: ParsableCommand {
         if !json { print(files.text) }
         let isModel: Bool =
             switch checkpoint.layout {
-            case .llava, .llama, .gguf(architecture: "llama"): !checkpoint.tensors.isEmpty
+            case .llava, .llama: !checkpoint.tensors.isEmpty
+            case .gguf(let architecture?): GGUFCheckpoint.decoders.contains(architecture) && !checkpoint.tensors.isEmpty
             default: false
             }
         let report = isModel ? try ModelReport(LLaVAModel.load(from: path, options: model.loadOptions)) : nil

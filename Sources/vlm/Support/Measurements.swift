@@ -1,8 +1,14 @@
 import Foundation
+import Tensors
 
 extension Collection<Double> {
     /// The middle one; of two in the middle the greater.
     var median: Double { isEmpty ? 0 : sorted()[count / 2] }
+}
+
+extension Collection<MachineRates> {
+    /// The median of each rate.
+    var median: MachineRates { MachineRates(flops: map(\.flops).median, bytes: map(\.bytes).median) }
 }
 
 extension Double {

@@ -1,0 +1,87 @@
+import Bytes
+import Foundation
+import ModelFiles
+import TestSupport
+import Testing
+
+@Suite struct BenchTests {
+    private func json(_ arguments: String...) throws -> JSONValue {
+        let run = try BuiltCommand("vlm").run(["bench"] + arguments)
+        try #require(run.ending == .status(0), "\(run.stderr)")
+        return try JSONValue(parsing: [UInt8](run.output), source: "bench")
+    }
+
+    private static let stages = [
+        "image_decode", "preprocess", "encode", "query_transformer", "prefill", "decode_step",
+    ]
+
+    @Test("bench ask times every stage at every budget the model has, and draws the first token")
+    func ask() throws {
+        let demo = Fixtures.directory.appending(path: "demo-model").path
+        let drawing = try Fixtures.temporaryDirectory().appending(path: "first-token.svg").path
+        let report = try json("ask", "--model", demo, "--repeats", "2", "--decode-tokens", "3", "--plot", drawing)
+        let budgets = try #require(report["budgets"]?.array)
+        #expect(budgets.map { $0["visual_tokens"]?.int } == [1, 4, 16, 64])
+        for budget in budgets {
+            let stages = try #require(budget["stages"])
+            let times = try Self.stages.map { try #require(stages[$0]?["milliseconds"]?.double) }
+            #expect(times.allSatisfy { $0 > 0 })
+            // Medians of sums and sums of medians differ, but not by much.
+            let first = try #require(budget["first_token_milliseconds"]?.double)
+            #expect(first < 3 * times.dropLast().reduce(0, +) && 3 * first > times.dropLast().reduce(0, +))
+            for stage in ["encode", "query_transformer", "prefill", "decode_step"] {
+                let peak = try #require(stages[stage]?["of_peak"]?.double)
+                #expect(peak > 0 && peak < 1.5, "\(stage)")
+            }
+            #expect(stages["decode_step"]?["allocated_bytes"]?.int == 0)
+        }
+        func operations(_ stage: String) -> [Double] { budgets.compactMap { $0["stages"]?[stage]?["gflop"]?.double } }
+        #expect(Set(operations("encode")).count == 1, "the picture is the same")
+        #expect(operations("prefill").count == 4 && operations("prefill") == operations("prefill").sorted())
+        // Nothing of this model is rounded.
+        #expect(report["drift_of_features"]?["relative_error"]?.double == 0)
+        #expect(try String(contentsOfFile: drawing, encoding: .utf8).components(separatedBy: "<polyline").count == 4)
+    }
+
+    @Test("bench ask says how far rounded weights lead from exact products, and nothing where products are exact")
+    func drift() throws {
+        let demo = Fixtures.directory.appending(path: "demo-model").path
+        let rounded = try json(
+            "ask", "--model", demo, "--repeats", "1", "--visual-tokens", "16", "--quantize", "int8", "--image",
+            Fixtures.directory.appending(path: "images/scene-1.png").path)
+        let features = try #require(rounded["drift_of_features"]?["relative_error"]?.double)
+        let logits = try #require(rounded["budgets"]?.array?.first?["drift_of_logits"]?["relative_error"]?.double)
+        #expect(features > 0 && features < 0.1 && logits > 0 && logits < 0.2)
+        let exact = try json("ask", "--model", demo, "--repeats", "1", "--visual-tokens", "16", "--exact")
+        #expect(exact["drift_of_features"] == nil && exact["products"]?.string == "exact")
+    }
+
+    @Test("bench ask asks a model whose number of visual tokens is fixed once, and refuses what cannot be")
+    func refusals() throws {
+        let projector = try TinyModel.copyWithProjector().path
+        let report = try json("ask", "--model", projector, "--repeats", "1")
+        #expect(report["budgets"]?.array?.count == 1)
+        expectRefusal(try vlm("bench", "ask", "--model", projector, "--visual-tokens", "4"), 2, "4")
+        expectRefusal(try vlm("bench", "ask", "--model", TinyModel.path, "--visual-tokens", "65"), 2, "65")
+        expectRefusal(try vlm("bench", "ask", "--model", TinyModel.path, "--visual-tokens", "all"), 2, "1,16,64")
+        expectRefusal(try vlm("bench", "ask", "--repeats", "0"), 2, "--repeats")
+        let textOnly = try TinyModel.copy(changing: ["mm_vision_tower": nil]).path
+        expectRefusal(try vlm("bench", "ask", "--model", textOnly), 2, textOnly)
+    }
+
+    @Test("bench decoder counts what is read and allocated, and compares with exact products")
+    func decoder() throws {
+        let report = try json(
+            "decoder", "--model", TinyModel.path, "--quantize", "decoder=int8", "--prompt-tokens", "20",
+            "--decode-tokens", "30", "--repeats", "1")
+        let drift = try #require(report["drift_of_logits"]?["relative_error"]?.double)
+        #expect(drift > 0 && drift < 0.2)
+        for stage in ["prefill", "decode"] {
+            #expect(report[stage]?["of_read_rate"]?.double ?? 0 > 0 && report[stage]?["of_peak"]?.double ?? 0 > 0)
+        }
+        let mixed = try json(
+            "decoder", "--model", TinyModel.path, "--prompt-tokens", "30", "--visual-tokens", "20", "--decode-tokens",
+            "2", "--repeats", "1")
+        #expect(mixed["prefill_ratio"]?.double ?? 0 > 0 && mixed["prefill_without_skipping"]?["tokens"]?.int == 30)
+    }
+}
