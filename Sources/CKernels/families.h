@@ -18,6 +18,16 @@
 
 static inline int64_t vlm_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t vlm_max(int64_t a, int64_t b) { return a > b ? a : b; }
+/// Copies a tile. One that is to be finished is computed beside nothing else and copied to c at the end: in c, whose rows
+/// often lie a multiple of 4 KB apart, loads would wait until the stores of the other rows have reached the cache.
+static inline void vlm_copy_tile(
+    int64_t rows, int64_t columns, const float *from, int64_t ld_from, float *to, int64_t ld_to) {
+    for (int64_t r = 0; r < rows; r++)
+        if (columns == 32)
+            memcpy(to + r * ld_to, from + r * ld_from, 128);  // a size that is known needs no call
+        else
+            memcpy(to + r * ld_to, from + r * ld_from, (size_t)columns * 4);
+}
 /// Rows of the next tile when `left` rows remain: the last two tiles share their rows evenly, because a tile of very
 /// few rows waits for its own sums.
 static inline int64_t vlm_next_rows(int64_t left, int64_t tile_rows) {
@@ -90,7 +100,7 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
     void vlm_int8_tile_##isa(                                                                                        \
         int64_t, int64_t, int64_t, const int8_t *, int64_t, const vlm_row_block *, const uint8_t *, float *,         \
         int64_t);                                                                                                    \
-    void vlm_int8_row_##isa(int64_t, const float *, int8_t *, vlm_row_block *);                                      \
+    void vlm_int8_row_##isa(int64_t, const float *, float *, int8_t *, vlm_row_block *);                                      \
     void vlm_quantize_row_##isa(int64_t, const float *, int8_t *, vlm_row_block *);                                  \
     void vlm_weighted_sum_##isa(int64_t, int64_t, const float *, const float *, int64_t, float *);                   \
     void vlm_finish_tile_##isa(int64_t, int64_t, float *, int64_t, const float *, vlm_activation);                   \

@@ -2,6 +2,11 @@
 //
 //     c = (sum (code - 128) a) d s        codes and their scale d of a column, integers a and their scale s of a row
 //
+// One scale suits a row badly of which a few values are far larger than the rest, as transformers have them. So rows and
+// weights are rotated before they are rounded: runs of up to 128 values are multiplied by a Hadamard matrix, after signs
+// that look random (QuaRot, arXiv 2404.00456). Products stay what they are, because a Hadamard matrix times its transpose is
+// a multiple of the identity, but every value is now a sum over its run: large ones are spread, and all are about normal.
+//
 // A panel holds 16 rows of the weight (columns of the product): their scales, float [16], then the codes, unsigned,
 // [depth / 4][16][4] bytes: what `vpdpbusd` wants. Sums are exact up to a depth of 2^16, so every version gives the same
 // bits, however the product is split.
@@ -12,62 +17,93 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-enum { PANEL_COLUMNS = 16, CENTER = 128, HEAD_BYTES = 64 };
+enum { PANEL_COLUMNS = 16, CENTER = 128, HEAD_BYTES = 64, LONGEST_RUN = 128 };
+
+// ---- rotation ----------------------------------------------------------------------------------------------------
+
+/// Values that are rotated together: the largest power of 2 that divides the depth, up to 128.
+static inline int64_t run_of(int64_t depth) { return vlm_min(depth & -depth, LONGEST_RUN); }
+
+/// Sign bits of a run, one a value.
+static const uint32_t signs[LONGEST_RUN / 32] = {0x9A6F1C35, 0x3BD80E57, 0x64E92DA3, 0xC5173B8E};
+
+static inline float with_sign(float x, int64_t i) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    return vlm_bits_float(bits ^ (signs[i / 32] >> i % 32 & 1) << 31);
+}
+
+/// Rotates every run of x; the length of a run grows by its square root. All versions add in the same order.
+static void rotate_portable(int64_t depth, const float *x, float *y) {
+    const int64_t run = run_of(depth);
+    for (int64_t start = 0; start < depth; start += run, y += run) {
+        for (int64_t i = 0; i < run; i++) y[i] = with_sign(x[start + i], i);
+        for (int64_t half = 1; half < run; half *= 2)
+            for (int64_t first = 0; first < run; first += 2 * half)
+                for (int64_t i = first; i < first + half; i++) {
+                    float sum = y[i] + y[i + half], difference = y[i] - y[i + half];
+                    y[i] = sum;
+                    y[i + half] = difference;
+                }
+    }
+}
 
 // ---- rounding ----------------------------------------------------------------------------------------------------
 
-/// Integers of n values whose largest magnitude becomes 127, halves to even; returns the scale. What is not finite, or too
-/// small to have an inverse, becomes 0, and what is not finite stays so in the scale.
-VLM_INLINE float round_row(int64_t n, const float *x, int8_t *q, int32_t *sum) {
+/// The scale of a row whose largest magnitude has these bits, and what its values are multiplied by so that this becomes
+/// 127. What is not finite, or too small to have an inverse, is multiplied by 0, and what is not finite stays so in the scale.
+static inline float scale_of(uint32_t bits, float *inverse) {
+    float largest = vlm_bits_float(bits);
+    *inverse = 0;
+    if (bits >= 0x7F800000) return largest;
+    if (largest < 0x1p-100f) return 0;
+    *inverse = 127 / largest;
+    return largest / 127;
+}
+
+/// Rounds a rotated row, halves to even.
+VLM_INLINE void describe_row(int64_t depth, const float *rotated, int8_t *q, vlm_row_block *row) {
     uint32_t top = 0;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < depth; i++) {
         uint32_t bits;
-        memcpy(&bits, x + i, 4);
+        memcpy(&bits, rotated + i, 4);
         bits &= 0x7FFFFFFF;  // as integers, magnitudes order as they should
         top = bits > top ? bits : top;
     }
-    float largest = vlm_bits_float(top);
-    *sum = 0;
-    if (top >= 0x7F800000 || largest < 0x1p-100f) {
-        memset(q, 0, (size_t)n);
-        return top >= 0x7F800000 ? largest : 0;
-    }
+    float inverse, scale = scale_of(top, &inverse);
+    int32_t sum = 0;
+    if (inverse == 0) memset(q, 0, (size_t)depth);
     // Beside 1.5 2^23 a float counts in units of 1: an addition rounds, and leaves the integer in the last bits.
-    const float inverse = 127 / largest, unit = 12582912.0f;
-    int32_t total = 0;
-    for (int64_t i = 0; i < n; i++) {
-        float shifted = x[i] * inverse + unit;
+    for (int64_t i = 0; i < (inverse == 0 ? 0 : depth); i++) {
+        float shifted = rotated[i] * inverse + 12582912.0f;
         int32_t code;
         memcpy(&code, &shifted, 4);
         code -= 0x4B400000;
         q[i] = (int8_t)code;
-        total += code;
+        sum += code;
     }
-    *sum = total;
-    return largest / 127;
-}
-
-VLM_INLINE void describe_row(int64_t depth, const float *x, int8_t *q, vlm_row_block *row) {
-    int32_t sum;
-    float scale = round_row(depth, x, q, &sum);
     *row = (vlm_row_block){.scale = scale, .scaled_sum = scale * (float)sum, .minus_sum = -sum};
 }
 
-void vlm_int8_row_portable(int64_t depth, const float *x, int8_t *q, vlm_row_block *row) {
-    describe_row(depth, x, q, row);
+void vlm_int8_row_portable(int64_t depth, const float *x, float *scratch, int8_t *q, vlm_row_block *row) {
+    rotate_portable(depth, x, scratch);
+    describe_row(depth, scratch, q, row);
 }
 
 int64_t vlm_int8_panel_bytes(int64_t depth) { return HEAD_BYTES + PANEL_COLUMNS * depth; }
 
-void vlm_int8_pack(int64_t columns, int64_t depth, const float *w, int8_t *scratch, uint8_t *panel) {
+void vlm_int8_pack(
+    const vlm_kernels *k, int64_t columns, int64_t depth, const float *w, float *scratch, int8_t *q, uint8_t *panel) {
     memset(panel, 0, HEAD_BYTES);
     memset(panel + HEAD_BYTES, CENTER, (size_t)(PANEL_COLUMNS * depth));
     for (int64_t j = 0; j < columns; j++) {
-        int32_t sum;
-        float scale = round_row(depth, w + j * depth, scratch, &sum);
+        vlm_row_block row;
+        k->int8_row(depth, w + j * depth, scratch, q, &row);
+        // Rotating both factors makes the product longer by the run, a power of 2.
+        float scale = row.scale / (float)run_of(depth);
         memcpy(panel + 4 * j, &scale, 4);
         uint8_t *codes = panel + HEAD_BYTES + 4 * j;
-        for (int64_t k = 0; k < depth; k++) codes[k / 4 * 64 + k % 4] = (uint8_t)(scratch[k] + CENTER);
+        for (int64_t i = 0; i < depth; i++) codes[i / 4 * 64 + i % 4] = (uint8_t)(q[i] + CENTER);
     }
 }
 
@@ -96,8 +132,43 @@ void vlm_int8_tile_portable(
 
 // ---- AVX2 --------------------------------------------------------------------------------------------------------
 
-VLM_AVX2 void vlm_int8_row_avx2(int64_t depth, const float *x, int8_t *q, vlm_row_block *row) {
-    describe_row(depth, x, q, row);
+/// Rotates a run of 8 `vectors` values. Products with 1 and -1 are exact: fused or not, sums are rounded once.
+VLM_INLINE VLM_AVX2 void rotate_run(int vectors, const float *x, float *y) {
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), top = _mm256_set1_epi32(INT32_MIN);
+    const __m256 odd = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1);
+    const __m256 upper = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
+    const __m256 high = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
+    __m256 v[LONGEST_RUN / 8];
+    VLM_UNROLL for (int i = 0; i < vectors; i++) {
+        // Bit 8 i + lane of the signs, moved to the top.
+        __m256i left = _mm256_sub_epi32(_mm256_set1_epi32(31 - 8 * (i % 4)), lanes);
+        __m256i sign = _mm256_and_si256(top, _mm256_sllv_epi32(_mm256_set1_epi32((int)signs[i / 4]), left));
+        __m256 a = _mm256_xor_ps(_mm256_loadu_ps(x + 8 * i), _mm256_castsi256_ps(sign));
+        // Within a vector: the partner of each lane, plus the lane or, in the second of a pair, minus it.
+        a = _mm256_fmadd_ps(a, odd, _mm256_permute_ps(a, 0xB1));
+        a = _mm256_fmadd_ps(a, upper, _mm256_permute_ps(a, 0x4E));
+        v[i] = _mm256_fmadd_ps(a, high, _mm256_permute2f128_ps(a, a, 1));
+    }
+    VLM_UNROLL for (int half = 1; half < vectors; half *= 2)
+        VLM_UNROLL for (int i = 0; i < vectors; i++) {
+            if (i & half) continue;
+            __m256 a = v[i], b = v[i + half];
+            v[i] = _mm256_add_ps(a, b);
+            v[i + half] = _mm256_sub_ps(a, b);
+        }
+    VLM_UNROLL for (int i = 0; i < vectors; i++) _mm256_storeu_ps(y + 8 * i, v[i]);
+}
+
+VLM_AVX2 void vlm_int8_row_avx2(int64_t depth, const float *x, float *scratch, int8_t *q, vlm_row_block *row) {
+    const int64_t run = run_of(depth);
+    for (int64_t k = 0; k < depth; k += run)
+        switch (run) {
+        case 128: rotate_run(16, x + k, scratch + k); break;
+        case 64: rotate_run(8, x + k, scratch + k); break;
+        case 32: rotate_run(4, x + k, scratch + k); break;
+        default: rotate_run(2, x + k, scratch + k); break;
+        }
+    describe_row(depth, scratch, q, row);
 }
 
 /// Eight columns from j on. `vpmaddubsw` adds two products of an unsigned and a signed byte in 16 saturating bits: codes
@@ -140,6 +211,70 @@ VLM_AVX2 void vlm_int8_tile_avx2(
 }
 
 // ---- AVX-512 with VNNI -------------------------------------------------------------------------------------------
+
+/// Rotates a run of 16 `vectors` values and returns the largest magnitudes so far, as integers.
+VLM_INLINE VLM_AVX512 __m512i rotate_run_avx512(int vectors, const float *x, float *y, __m512i top) {
+    const __m512 one = _mm512_set1_ps(1), minus = _mm512_set1_ps(-1);
+    const __m512 odd = _mm512_mask_mov_ps(one, 0xAAAA, minus), upper = _mm512_mask_mov_ps(one, 0xCCCC, minus);
+    const __m512 high = _mm512_mask_mov_ps(one, 0xF0F0, minus), last = _mm512_mask_mov_ps(one, 0xFF00, minus);
+    __m512 v[LONGEST_RUN / 16];
+    VLM_UNROLL for (int i = 0; i < vectors; i++) {
+        __m512 a = _mm512_loadu_ps(x + 16 * i);
+        __mmask16 sign = (__mmask16)(signs[i / 2] >> 16 * (i % 2));
+        a = _mm512_mask_xor_ps(a, sign, a, _mm512_set1_ps(-0.0f));
+        // Within a vector: the partner of each lane, plus the lane or, in the second of a pair, minus it.
+        a = _mm512_fmadd_ps(a, odd, _mm512_permute_ps(a, 0xB1));
+        a = _mm512_fmadd_ps(a, upper, _mm512_permute_ps(a, 0x4E));
+        a = _mm512_fmadd_ps(a, high, _mm512_shuffle_f32x4(a, a, 0xB1));
+        v[i] = _mm512_fmadd_ps(a, last, _mm512_shuffle_f32x4(a, a, 0x4E));
+    }
+    VLM_UNROLL for (int half = 1; half < vectors; half *= 2)
+        VLM_UNROLL for (int i = 0; i < vectors; i++) {
+            if (i & half) continue;
+            __m512 a = v[i], b = v[i + half];
+            v[i] = _mm512_add_ps(a, b);
+            v[i + half] = _mm512_sub_ps(a, b);
+        }
+    VLM_UNROLL for (int i = 0; i < vectors; i++) {
+        _mm512_storeu_ps(y + 16 * i, v[i]);
+        top = _mm512_max_epu32(top, _mm512_castps_si512(_mm512_abs_ps(v[i])));
+    }
+    return top;
+}
+
+VLM_VNNI void vlm_int8_row_avx512(int64_t depth, const float *x, float *scratch, int8_t *q, vlm_row_block *row) {
+    const int64_t run = run_of(depth);
+    __m512i top = _mm512_setzero_si512();
+    for (int64_t k = 0; k < depth; k += run)
+        switch (run) {
+        case 128: top = rotate_run_avx512(8, x + k, scratch + k, top); break;
+        case 64: top = rotate_run_avx512(4, x + k, scratch + k, top); break;
+        case 32: top = rotate_run_avx512(2, x + k, scratch + k, top); break;
+        default: top = rotate_run_avx512(1, x + k, scratch + k, top); break;
+        }
+    float inverse, scale = scale_of(_mm512_reduce_max_epu32(top), &inverse);
+    __m512i total = _mm512_setzero_si512();
+    const __m512 factor = _mm512_set1_ps(inverse);
+    const __mmask16 all = inverse == 0 ? 0 : 0xFFFF;  // what is not finite times 0 is no integer
+#define CODES(at) _mm512_maskz_cvtps_epi32(all, _mm512_mul_ps(_mm512_loadu_ps(scratch + (at)), factor))
+    int64_t k = 0;
+    for (; k + 64 <= depth; k += 64) {
+        // Packing works on 128-bit lanes: the order is restored at the end, when all 64 are bytes.
+        __m512i low = _mm512_packs_epi32(CODES(k), CODES(k + 16)), high = _mm512_packs_epi32(CODES(k + 32), CODES(k + 48));
+        __m512i bytes = _mm512_permutexvar_epi32(
+            _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), _mm512_packs_epi16(low, high));
+        _mm512_storeu_si512(q + k, bytes);
+        total = _mm512_dpbusd_epi32(total, _mm512_set1_epi8(1), bytes);
+    }
+    for (; k < depth; k += 16) {
+        __m512i code = CODES(k);
+        _mm_storeu_si128((__m128i *)(q + k), _mm512_cvtepi32_epi8(code));
+        total = _mm512_add_epi32(total, code);
+    }
+#undef CODES
+    int32_t sum = _mm512_reduce_add_epi32(total);
+    *row = (vlm_row_block){.scale = scale, .scaled_sum = scale * (float)sum, .minus_sum = -sum};
+}
 
 VLM_INLINE VLM_VNNI void tile_avx512(
     int rows, int panels, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *scales,

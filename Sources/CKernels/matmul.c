@@ -72,10 +72,16 @@ static void block(
             for (int64_t r = 0; r < rows; r++) a[r] = p->a + (row + r) * p->lda + start;
             for (int64_t n = j; n < end; n += nr) {
                 int64_t columns = vlm_min(nr, end - n);
-                k->product_tile(
-                    rows, columns, depth, a, scratch + (n - j) * block_depth, p->c + row * p->ldc + n, p->ldc,
-                    start > 0 || p->accumulate);
-                if (last) finish(k, p, row, rows, n, columns);
+                float *c = p->c + row * p->ldc + n, *panel = scratch + (n - j) * block_depth;
+                int adds = start > 0 || p->accumulate;
+                if (last && (p->bias || p->activation != VLM_IDENTITY)) {
+                    _Alignas(64) float tile[VLM_MAX_TILE_ROWS * VLM_MAX_TILE_COLUMNS];
+                    if (adds) vlm_copy_tile(rows, columns, c, p->ldc, tile, columns);
+                    k->product_tile(rows, columns, depth, a, panel, tile, columns, adds);
+                    k->finish_tile(rows, columns, tile, columns, p->bias ? p->bias + n : NULL, p->activation);
+                    vlm_copy_tile(rows, columns, tile, columns, c, p->ldc);
+                } else
+                    k->product_tile(rows, columns, depth, a, panel, c, p->ldc, adds);
             }
         }
     }

@@ -286,6 +286,13 @@ static void quantized_panel(
         rows = vlm_next_rows(end - row, k->quantized_rows);
         float *c = p->c + row * p->ldc + j;
         const int8_t *q = p->q + row * p->ldq;
+        if (p->w_type == VLM_I8 && (p->bias || p->activation != VLM_IDENTITY)) {
+            _Alignas(64) float tile[VLM_MAX_TILE_ROWS * 2 * VLM_PANEL_COLUMNS];
+            k->int8_tile(rows, columns, p->depth, q, p->ldq, p->blocks + row, panel, tile, columns);
+            k->finish_tile(rows, columns, tile, columns, p->bias ? p->bias + j : NULL, p->activation);
+            vlm_copy_tile(rows, columns, tile, columns, c, p->ldc);
+            continue;
+        }
         if (p->w_type == VLM_I8) {
             k->int8_tile(rows, columns, p->depth, q, p->ldq, p->blocks + row, panel, c, p->ldc);
             finish(k, p, row, rows, j, columns);

@@ -1,3 +1,4 @@
+import Foundation
 import Synchronization
 
 /// Memory that large tensors give back and later ones take again.
@@ -55,7 +56,16 @@ public final class MemoryPool: Sendable {
         let address = blocks.withLock { $0.free[Self.list(of: size)].popLast() }
         if let memory = address.flatMap({ UnsafeMutableRawPointer(bitPattern: $0) }) { return memory }
         counter?.add(allocatedBytes: size)
-        return UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+        return Self.allocate(size)
+    }
+
+    /// Memory that asks for large pages where there is room for one: the system clears a page of 4 KB in the time in which
+    /// it finds it, and a tower's tensors are some ten thousand of them.
+    private static func allocate(_ size: Int) -> UnsafeMutableRawPointer {
+        let page = 1 << 21
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: size < page ? 64 : page)
+        if size >= page { madvise(memory, size / page * page, MADV_HUGEPAGE) }
+        return memory
     }
 
     func give(_ address: UInt, size: Int) {

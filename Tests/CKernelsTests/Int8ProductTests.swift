@@ -8,6 +8,8 @@ struct Int8ProductTests {
     struct Rows {
         let integers: Fenced<Int8>
         let scales: Fenced<vlm_row_block>
+        /// The rows as they were rotated before they were rounded.
+        var rotated: [Float] = []
 
         init(_ set: KernelSet, _ x: [Float], depth: Int, stride: Int) {
             let count = x.count / depth
@@ -15,24 +17,72 @@ struct Int8ProductTests {
             scales = Fenced([vlm_row_block](repeating: vlm_row_block(), count: count))
             for row in 0..<count {
                 let values = Fenced(Array(x[row * depth..<(row + 1) * depth]))
+                let scratch = Fenced([Float](repeating: untouched, count: depth))
                 set.functions.int8_row(
-                    Int64(depth), values.pointer, integers.pointer + row * stride, scales.pointer + row)
+                    Int64(depth), values.pointer, scratch.pointer, integers.pointer + row * stride, scales.pointer + row
+                )
+                rotated += scratch.values
+                #expect(values.isIntact && scratch.isIntact)
             }
+        }
+    }
+
+    /// What rotates a run of 128 values: column j is what becomes of a 1 in place j.
+    static let rotation = (0..<128).map { place in
+        Rows(.portable, (0..<128).map { $0 == place ? 1 : 0 }, depth: 128, stride: 128).rotated
+    }
+
+    /// The row that is rotated into `y`, of whole runs of 128.
+    static func unrotated(_ y: [Float]) -> [Float] {
+        y.indices.map { j in
+            let (start, column) = (j / 128 * 128, rotation[j % 128])
+            return (0..<128).reduce(0) { $0 + column[$1] * y[start + $1] } / 128
+        }
+    }
+
+    @Test("a rotation is a matrix of 1 and -1 with orthogonal columns, and its signs follow no simple pattern")
+    func orthogonality() {
+        for (j, column) in Self.rotation.enumerated() {
+            #expect(column.allSatisfy { $0.magnitude == 1 })
+            for other in Self.rotation[..<j] {
+                #expect(zip(column, other).reduce(0) { $0 + $1.0 * $1.1 } == 0)
+            }
+        }
+        // A constant row, as far as it can be, is spread over its run.
+        let constant = Rows(.portable, [Float](repeating: 1, count: 128), depth: 128, stride: 128).rotated
+        #expect(constant.reduce(0) { max($0, $1.magnitude) } <= 40)
+        let sum = (0..<128).map { place in Self.rotation.reduce(0) { $0 + $1[place] } }
+        #expect(sum == constant)
+    }
+
+    @Test("every version rotates runs of every length alike, bit by bit", arguments: KernelSet.available)
+    func rotation(set: KernelSet) {
+        var random = SeededGenerator(seed: 63)
+        for depth in [16, 32, 48, 96, 192, 384, 1024] {
+            let x = random.floats(3 * depth)
+            let (rows, plain) = (
+                Rows(set, x, depth: depth, stride: depth), Rows(.portable, x, depth: depth, stride: depth)
+            )
+            #expect(rows.rotated == plain.rotated && rows.integers.values == plain.integers.values)
+            // Lengths grow by the square root of the run.
+            let run = Float(min(depth & -depth, 128))
+            let (before, after) = (x.reduce(0) { $0 + $1 * $1 }, rows.rotated.reduce(0) { $0 + $1 * $1 })
+            #expect(abs(after - run * before) < 1e-4 * after, "\(depth)")
         }
     }
 
     @Test("every version rounds a row to the nearest integers of its scale", arguments: KernelSet.available)
     func rounding(set: KernelSet) {
         var random = SeededGenerator(seed: 61)
-        for depth in [32, 96, 1024] {
-            // The last row has scale 1 and halves, which go to even integers.
-            let halves = [127] + (1..<depth).map { Float($0 % 200) - 99.5 }
+        for depth in [128, 384, 1024] {
+            // The last row is rotated to one of scale 1 and halves, which go to even integers.
+            let halves = Self.unrotated([127] + (1..<depth).map { Float($0 % 200) - 99.5 })
             let x =
                 random.floats(depth) + [Float](repeating: 0, count: depth) + random.floats(depth).map { $0 * 0x1p-110 }
                 + random.floats(depth).map { $0 * 0x1p90 } + halves
             let rows = Rows(set, x, depth: depth, stride: depth + 3)
             for (row, block) in rows.scales.values.enumerated() {
-                let values = x[row * depth..<(row + 1) * depth]
+                let values = rows.rotated[row * depth..<(row + 1) * depth]
                 let start = row * (depth + 3)
                 let integers = rows.integers.values[start..<start + depth].map(Int.init)
                 let largest = values.map(\.magnitude).max() ?? 0
@@ -64,21 +114,29 @@ struct Int8ProductTests {
     @Test("every version gives the sums of the definition, bit by bit, at the extremes of the integers too")
     func definition() {
         var random = SeededGenerator(seed: 62)
-        for (count, columns, depth) in [(1, 1, 32), (2, 16, 96), (5, 17, 64), (13, 40, 256), (29, 31, 1024)] {
-            // Rows and weights of equal magnitudes have integers of +-127 everywhere: the largest sums there are.
-            let extreme = (count + columns).isMultiple(of: 2)
-            func values(_ n: Int) -> [Float] { extreme ? random.floats(n).map { $0 < 0 ? -3 : 3 } : random.floats(n) }
+        for (count, columns, depth) in [(1, 1, 32), (2, 16, 96), (5, 17, 64), (13, 41, 256), (29, 31, 1024)] {
+            // What is rotated to equal magnitudes has integers of +-127 everywhere: the largest sums there are.
+            let extreme = (count + columns).isMultiple(of: 2) && depth.isMultiple(of: 128)
+            func values(_ n: Int) -> [Float] {
+                extreme ? Self.unrotated(random.floats(n).map { $0 < 0 ? -3 : 3 }) : random.floats(n)
+            }
             let (x, w) = (values(count * depth), values(columns * depth))
             let stride = depth + 64
             let rows = Rows(.portable, x, depth: depth, stride: stride)
             let weights = Rows(.portable, w, depth: depth, stride: depth)
+            let largest = (rows.integers.values + weights.integers.values).count { $0.magnitude == 127 }
+            // Between the rows lie bytes that stay 0.
+            #expect(!extreme || largest == (count + columns) * depth)
+            let run = Float(min(depth & -depth, 128))
 
             let (panelBytes, width) = (Int(vlm_int8_panel_bytes(Int64(depth))), Int(vlm_quantized_panel_columns()))
             let panels = Fenced([UInt8](repeating: 0xEE, count: (columns + width - 1) / width * panelBytes))
-            let (weight, scratch) = (Fenced(w), Fenced([Int8](repeating: 0, count: depth)))
+            let (weight, scratch) = (Fenced(w), Fenced([Float](repeating: 0, count: depth)))
+            let integers = Fenced([Int8](repeating: 0, count: depth))
             for first in Swift.stride(from: 0, to: columns, by: width) {
                 vlm_int8_pack(
-                    Int64(min(width, columns - first)), Int64(depth), weight.pointer + first * depth, scratch.pointer,
+                    KernelSet.portable.table, Int64(min(width, columns - first)), Int64(depth),
+                    weight.pointer + first * depth, scratch.pointer, integers.pointer,
                     panels.pointer + first / width * panelBytes)
             }
             let expected = (0..<count).flatMap { row in
@@ -87,7 +145,7 @@ struct Int8ProductTests {
                         sum + Int(rows.integers.values[row * stride + k])
                             * Int(weights.integers.values[column * depth + k])
                     }
-                    return Float(sum) * weights.scales.values[column].scale * rows.scales.values[row].scale
+                    return Float(sum) * (weights.scales.values[column].scale / run) * rows.scales.values[row].scale
                 }
             }
             for set in KernelSet.available {

@@ -118,8 +118,9 @@ typedef struct vlm_kernels {
         const vlm_row_block *blocks, int64_t ldb, const uint8_t *opened, int64_t panel_bytes, float *c, int64_t ldc,
         int accumulate);
 
-    /// Rounds a row of `depth` values to 8 bits with one scale; `row` has no half sums.
-    void (*int8_row)(int64_t depth, const float *x, int8_t *q, vlm_row_block *row);
+    /// Rotates a row of `depth` values, a multiple of 16, into `scratch`, `depth` floats, and rounds that to 8 bits with one
+    /// scale (int8.c); `row` has no half sums.
+    void (*int8_row)(int64_t depth, const float *x, float *scratch, int8_t *q, vlm_row_block *row);
 
     /// The same as `quantized_tile` for rows as `int8_row` writes them, with one scale each, [rows], a depth that is a
     /// multiple of 16 and at most 2^16, and up to 32 columns of one or two panels that `vlm_int8_pack` wrote (int8.c).
@@ -277,9 +278,10 @@ int64_t vlm_quantized_panel_bytes(vlm_element type, int64_t depth);
 void vlm_quantized_pack(vlm_element type, int64_t columns, int64_t depth, const void *w, uint8_t *panel);
 /// Bytes of a panel of a weight whose rows are rounded to 8 bits with one scale each.
 int64_t vlm_int8_panel_bytes(int64_t depth);
-/// Rounds and packs `columns` rows of a weight, [columns][depth], into a panel; missing ones become zero. `scratch` holds
-/// `depth` bytes.
-void vlm_int8_pack(int64_t columns, int64_t depth, const float *w, int8_t *scratch, uint8_t *panel);
+/// Rotates, rounds and packs `columns` rows of a weight, [columns][depth], into a panel; missing ones become zero. `scratch`
+/// holds `depth` floats, `q` as many bytes.
+void vlm_int8_pack(
+    const vlm_kernels *k, int64_t columns, int64_t depth, const float *w, float *scratch, int8_t *q, uint8_t *panel);
 /// Words of 64 blocks, a bit each.
 static inline int64_t vlm_outlier_words(int64_t depth) { return (depth + 2047) / 2048; }
 /// Quantises what quantising left of the blocks of a row that stand out, whose scales are above twice the mean: of these

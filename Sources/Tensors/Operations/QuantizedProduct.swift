@@ -61,16 +61,20 @@ public final class PackedWeight: Sendable {
             if let storage { return storage }
             let made = TensorStorage(byteCount: byteCount, isHuge: true)
             let (rows, depth, bytes) = (weight.shape[0], weight.shape[1], panelBytes)
-            ComputeContext.current.pool.run(panelCount) { panel in
+            let context = ComputeContext.current
+            let kernels = context.kernels.table
+            context.pool.run(panelCount) { panel in
                 let first = panel * panelColumns
                 let columns = min(panelColumns, rows - first)
                 let rows = weight[first..<first + columns]
                 let target = (made.base + panel * bytes).assumingMemoryBound(to: UInt8.self)
                 if type == .int8 {
                     let wide = rows.widened
-                    var scratch = [Int8](repeating: 0, count: depth)
+                    let scratch = Scratch(depth)
+                    var integers = [Int8](repeating: 0, count: depth)
                     withExtendedLifetime(wide) {
-                        vlm_int8_pack(Int64(columns), Int64(depth), wide.floatPointer, &scratch, target)
+                        vlm_int8_pack(
+                            kernels, Int64(columns), Int64(depth), wide.floatPointer, scratch.floats, &integers, target)
                     }
                 } else {
                     // Weights of this type are what they are; others are rounded.
@@ -239,10 +243,11 @@ private final class QuantizedRows {
             context.kernels.table, x.floatPointer, integers, blocks, stride
         )
         context.forEachRows(count, columns: depth) { rows in
+            let scratch = Scratch(precision == nil ? depth : 0)
             for row in rows {
                 let (values, q, block) = (floats + row * depth, integers + row * stride, blocks + row * perRow)
                 guard precision != nil else {
-                    kernels.pointee.int8_row(Int64(depth), values, q, block)
+                    kernels.pointee.int8_row(Int64(depth), values, scratch.floats, q, block)
                     continue
                 }
                 kernels.pointee.quantize_row(Int64(depth), values, q, block)

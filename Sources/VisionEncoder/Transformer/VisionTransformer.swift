@@ -103,7 +103,8 @@ public struct VisionAttention: Sendable {
                 queries: q[image], keys: k[image], values: v[image], heads: numAttentionHeads,
                 keyValueHeads: numAttentionHeads, mask: .full)
         }
-        return outProj(Tensor.concatenatingRows(images).reshaped(to: x.shape))
+        let y = images.count == 1 ? images[0] : Tensor.concatenatingRows(images)
+        return outProj(y.reshaped(to: x.shape))
     }
 }
 
