@@ -365,24 +365,44 @@ static void opened_outliers(
     }
 }
 
-/// Columns [j, j + columns), at most two panels, of rows [first, end).
+/// Where a panel keeps the groups from `group` on.
+static const uint8_t *stored_groups(const vlm_quantized_product *p, int64_t column, int64_t group) {
+    return p->panels + column / VLM_PANEL_COLUMNS * vlm_quantized_panel_bytes(p->w_type, p->depth)
+        + 32 * group / vlm_block_elements(p->w_type) * vlm_panel_block_bytes(p->w_type);
+}
+
+/// Columns [j, j + columns), at most two panels, of rows [first, end). The two panels after them are asked for meanwhile, if
+/// `is_last` is not set: opening would wait for memory.
 static void opened_columns(
     const vlm_kernels *k, const vlm_quantized_product *p, int64_t j, int64_t columns, int64_t first, int64_t end,
-    float *scratch) {
-    const int64_t groups = p->depth / 32, stored = vlm_quantized_panel_bytes(p->w_type, p->depth);
-    const int64_t panel_bytes = opened_panel_bytes(p), unit = vlm_block_elements(p->w_type);
+    int is_last, float *scratch) {
+    enum { PIECE = OPENED_DEPTH / 32, LINE = 64 };
+    const int64_t groups = p->depth / 32, panel_bytes = opened_panel_bytes(p);
+    const int64_t piece_bytes = OPENED_DEPTH / vlm_block_elements(p->w_type) * vlm_panel_block_bytes(p->w_type);
+    const int64_t tiles = (end - first + VLM_OPENED_ROWS - 1) / VLM_OPENED_ROWS;
     uint8_t *opened = (uint8_t *)scratch;
     float *rest = scratch + 2 * panel_bytes / 4;
     if (p->outliers) memset(rest, 0, (size_t)((end - first) * OPENED_COLUMNS) * 4);
-    for (int64_t start = 0; start < groups; start += OPENED_DEPTH / 32) {
-        int64_t count = vlm_min(OPENED_DEPTH / 32, groups - start);
+    for (int64_t start = 0; start < groups; start += PIECE) {
+        int64_t count = vlm_min(PIECE, groups - start);
         for (int64_t i = 0; i < columns; i += VLM_PANEL_COLUMNS)
             k->open_panel(
-                p->w_type, 32 * count,
-                p->panels + (j + i) / VLM_PANEL_COLUMNS * stored + 32 * start / unit * vlm_panel_block_bytes(p->w_type),
-                opened + i / VLM_PANEL_COLUMNS * panel_bytes);
+                p->w_type, 32 * count, stored_groups(p, j + i, start), opened + i / VLM_PANEL_COLUMNS * panel_bytes);
+        // What is opened next, a part of it with every tile.
+        int is_more = start + count < groups;
+        const uint8_t *next[2] = {
+            is_more ? stored_groups(p, j, start + count) : stored_groups(p, j + OPENED_COLUMNS, 0),
+            is_more ? stored_groups(p, j + VLM_PANEL_COLUMNS, start + count)
+                    : stored_groups(p, j + OPENED_COLUMNS + VLM_PANEL_COLUMNS, 0),
+        };
+        int64_t share = (piece_bytes / tiles + LINE) / LINE * LINE, asked = 0;
         for (int64_t row = first, rows; row < end; row += rows) {
             rows = vlm_next_rows(end - row, VLM_OPENED_ROWS);
+            if (is_more || !is_last)
+                for (int64_t stop = vlm_min(piece_bytes, asked + share); asked < stop; asked += LINE) {
+                    __builtin_prefetch(next[0] + asked, 0, 2);
+                    __builtin_prefetch(next[1] + asked, 0, 2);
+                }
             k->opened_tile(
                 p->w_type, rows, columns, count, p->q + row * p->ldq + 32 * start, p->ldq, p->blocks + row * groups + start,
                 groups, opened, panel_bytes, p->c + row * p->ldc + j, p->ldc, start > 0);
@@ -403,7 +423,7 @@ void vlm_quantized_columns(
         for (int64_t row = 0; row < p->rows; row += block)
             for (int64_t j = first; j < end; j += OPENED_COLUMNS)
                 opened_columns(
-                    k, p, j, vlm_min(OPENED_COLUMNS, end - j), row, vlm_min(p->rows, row + block), scratch);
+                    k, p, j, vlm_min(OPENED_COLUMNS, end - j), row, vlm_min(p->rows, row + block), j + OPENED_COLUMNS >= end, scratch);
         return;
     }
     int64_t panel_bytes =
