@@ -1,4 +1,5 @@
 package import CKernels
+import Foundation
 
 /// A set of kernels for one instruction set.
 public struct KernelSet: Sendable {
@@ -17,8 +18,16 @@ public struct KernelSet: Sendable {
     /// Every set this processor can run, fastest first; the portable one is always last.
     public static let available: [KernelSet] = tables.compactMap(KernelSet.init)
 
-    /// The fastest set this processor can run.
-    public static let best: KernelSet = available[0]
+    /// The environment variable that names the set to use instead of the fastest: avx512, avx2 or portable.
+    public static let variable = "VLM_ISA"
+
+    /// What the environment asks for; nil if it does not, or empty.
+    public static var wantedName: String? {
+        ProcessInfo.processInfo.environment[variable].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// The set that the environment names, or else (and where this processor has none of that name) the fastest.
+    public static let best: KernelSet = available.first { $0.name == wantedName } ?? available[0]
 
     /// "portable", "avx2" or "avx512".
     public var name: String { String(cString: table.pointee.name) }

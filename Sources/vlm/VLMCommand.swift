@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Tensors
 
 /// The root of the command line.
 @main
@@ -10,6 +11,7 @@ struct VLMCommand: ParsableCommand {
         discussion: """
             The answer alone goes to standard output; notes, progress and timings go to standard error.
             Exit codes: 0 done, 1 failed, 2 bad usage or a budget the model cannot honour, 130 interrupted.
+            The fastest kernels of the processor are used; VLM_ISA=avx2 or VLM_ISA=portable takes slower ones.
 
             EXAMPLES
               vlm ask --model DIR --image photo.jpg "what is on the table?"
@@ -29,10 +31,18 @@ struct VLMCommand: ParsableCommand {
     static func main() {
         do {
             var command = try parseAsRoot()
+            try checkKernels()
             try command.run()
         } catch {
             finish(with: error)
         }
+    }
+
+    /// Refuses a set of kernels that this processor has not, which would be passed over in silence.
+    private static func checkKernels() throws {
+        let names = KernelSet.available.map(\.name)
+        guard let name = KernelSet.wantedName, !names.contains(name) else { return }
+        throw ValidationError("\(KernelSet.variable)=\(name): this processor has \(names.joined(separator: ", "))")
     }
 
     /// Prints what went wrong (or the help that was asked for) and ends with the exit code of the design.

@@ -6,6 +6,21 @@ import TestSupport
 import Testing
 
 @Suite struct BadInputTests {
+    // MARK: The machine
+
+    @Test("VLM_ISA takes other kernels, and a set the processor has not is refused")
+    func kernels() throws {
+        let command = try BuiltCommand("vlm")
+        let demo = Fixtures.directory.appending(path: "demo-model").path
+        for set in KernelSet.available {
+            let bench = ["bench", "decoder", "--model", demo, "--prompt-tokens", "4", "--decode-tokens", "1"]
+            let run = try command.run(bench, environment: ["VLM_ISA": set.name])
+            #expect(run.ending == .status(0) && run.stdout.contains(#""kernels":"\#(set.name)""#), "\(run.stderr)")
+        }
+        let refused = try command.run(["inspect", demo], environment: ["VLM_ISA": "avx1024"])
+        expectRefusal(refused, 2, "VLM_ISA=avx1024", "portable")
+    }
+
     // MARK: Images
 
     @Test("an image that ends early is called incomplete, with its name", arguments: [Pictures.png, Pictures.jpeg])
