@@ -15,16 +15,6 @@
 
 #ifdef VLM_X86
 
-VLM_INLINE VLM_VNNI __m512 half16(const uint8_t *p) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
-}
-VLM_INLINE VLM_VNNI __m512 byte16(const uint8_t *p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
-}
-VLM_INLINE VLM_VNNI __m512 signed16(const uint8_t *p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
-}
-
 VLM_INLINE VLM_VNNI void open_panel(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened) {
     const int groups = (int)vlm_block_elements(type) / 32;
     for (int64_t block = 0; block < depth / vlm_block_elements(type); block++) {

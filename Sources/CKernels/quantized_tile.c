@@ -206,16 +206,6 @@ VLM_AVX2 void vlm_quantized_tile_avx2(
 
 // ---- AVX-512 with VNNI -------------------------------------------------------------------------------------------
 
-VLM_INLINE VLM_VNNI __m512 half16(const uint8_t *p) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
-}
-VLM_INLINE VLM_VNNI __m512 byte16(const uint8_t *p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
-}
-
-VLM_INLINE VLM_VNNI __m512 signed16(const uint8_t *p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
-}
 VLM_INLINE VLM_VNNI __m512i four16(const int8_t *a) {
     int32_t word;
     memcpy(&word, a, 4);

@@ -76,6 +76,17 @@ VLM_INLINE VLM_AVX2 float max8(__m256 v) {
 
 // ---- AVX-512 -----------------------------------------------------------------------------------------------------
 
+/// Sixteen float16, bytes or signed bytes as float32.
+VLM_INLINE VLM_AVX512 __m512 half16(const uint8_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+VLM_INLINE VLM_AVX512 __m512 byte16(const uint8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+VLM_INLINE VLM_AVX512 __m512 signed16(const uint8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
 VLM_INLINE VLM_AVX512 __mmask16 lanes16(int64_t count) {
     return (__mmask16)(count >= 16 ? 0xffffu : (1u << vlm_max(count, 0)) - 1);
 }
