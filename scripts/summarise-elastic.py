@@ -17,7 +17,7 @@ Printed by `scripts/reproduce-elastic`: six models of {recipe['steps']} steps of
 model, by recipes (`recipes/elastic`) that differ in nothing but the numbers of visual tokens. *elastic* learns every batch at 1, 4, 16
 and 64 tokens, at 1 with three and at 4 with two times the weight of the others; *equal* weighs all four the same; *fixed* learns
 at the budget of its row alone. A step of the first two is four passes over the same pictures. The weights were chosen on
-validation questions.
+validation questions; the first 3,000 of these test questions had been asked of both forms before, and too few to tell 2 points apart.
 
 Every model is asked the same questions of the test splits at the budget of the row. Answers are generated greedily and count when
 they equal the expected ones. Intervals of 95 % are by bootstrap over pictures, each model by itself.
