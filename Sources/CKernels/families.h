@@ -135,8 +135,8 @@ VLM_DECLARE_FAMILIES(avx512)
 void vlm_quantize_row_avx512(int64_t, const float *, int8_t *, vlm_row_block *);
 void vlm_open_panel_avx512(vlm_element, int64_t, const uint8_t *, uint8_t *);
 void vlm_opened_tile_avx512(
-    vlm_element, int64_t, int64_t, int64_t, const int8_t *, int64_t, const vlm_row_block *, int64_t, const uint8_t *,
-    int64_t, float *, int64_t, int);
+    vlm_element, int64_t, int64_t, int64_t, const int32_t *, const int8_t *, int64_t, const vlm_row_block *, int64_t,
+    const uint8_t *, int64_t, float *, int64_t, int);
 #endif
 
 enum {

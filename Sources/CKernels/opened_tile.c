@@ -69,7 +69,7 @@ typedef enum { PLAIN, MINIMUM, HALVES } form;
         VLM_UNROLL for (int p = 0; p < panels; p++) b[p] = _mm512_loadu_si512(codes + p * panel_bytes + 64 * t);     \
         VLM_UNROLL for (int r = first; r < end; r++) {                                                               \
             int32_t word;                                                                                            \
-            memcpy(&word, q + r * ldq + 4 * t, 4);                                                                   \
+            memcpy(&word, row_q[r] + 32 * g + 4 * t, 4);                                                                   \
             __m512i a = _mm512_set1_epi32(word);                                                                     \
             VLM_UNROLL for (int p = 0; p < panels; p++)                                                              \
                 dot[p][r - first] = _mm512_dpbusd_epi32(dot[p][r - first], b[p], a);                                 \
@@ -80,20 +80,29 @@ typedef enum { PLAIN, MINIMUM, HALVES } form;
 #define VLM_BEGIN(first, end, field)                                                                                 \
     VLM_UNROLL for (int r = first; r < end; r++) {                                                                   \
         __m512i begin = form == MINIMUM ? _mm512_setzero_si512()                                                     \
-                                        : _mm512_slli_epi32(_mm512_set1_epi32(blocks[r * ldb].field), center_bits);  \
+                                        : _mm512_slli_epi32(_mm512_set1_epi32(row_block[r][g].field), center_bits);  \
         VLM_UNROLL for (int p = 0; p < panels; p++) dot[p][r - first] = begin;                                       \
     }
 
+/// `list` names the rows of q, blocks and c, if it is not NULL.
 VLM_INLINE VLM_VNNI void tile_avx512(
-    form form, int rows, int panels, unsigned center_bits, int64_t columns, int64_t groups, const int8_t *q, int64_t ldq,
-    const vlm_row_block *blocks, int64_t ldb, const uint8_t *opened, int64_t panel_bytes, float *c, int64_t ldc,
+    form form, int rows, int panels, unsigned center_bits, int64_t columns, int64_t groups, const int32_t *list, const int8_t *q,
+    int64_t ldq, const vlm_row_block *blocks, int64_t ldb, const uint8_t *opened, int64_t panel_bytes, float *c, int64_t ldc,
     int accumulate) {
     const int64_t scale_bytes = form == PLAIN ? 64 : 128;
+    const int8_t *row_q[VLM_OPENED_ROWS];
+    const vlm_row_block *row_block[VLM_OPENED_ROWS];
+    float *row_c[VLM_OPENED_ROWS];
     __m512 sum[2][VLM_OPENED_ROWS];
-    VLM_UNROLL for (int p = 0; p < panels; p++)
-        VLM_UNROLL for (int r = 0; r < rows; r++)
-            sum[p][r] = accumulate ? load16(c + r * ldc + 16 * p, columns - 16 * p) : _mm512_setzero_ps();
-    VLM_NO_UNROLL for (int64_t g = 0; g < groups; g++, q += 32, blocks++, opened += scale_bytes + 512) {
+    VLM_UNROLL for (int r = 0; r < rows; r++) {
+        const int64_t row = list ? list[r] : r;
+        row_q[r] = q + row * ldq;
+        row_block[r] = blocks + row * ldb;
+        row_c[r] = c + row * ldc;
+        VLM_UNROLL for (int p = 0; p < panels; p++)
+            sum[p][r] = accumulate ? load16(row_c[r] + 16 * p, columns - 16 * p) : _mm512_setzero_ps();
+    }
+    VLM_NO_UNROLL for (int64_t g = 0; g < groups; g++, opened += scale_bytes + 512) {
         const uint8_t *codes = opened + scale_bytes;
         if (form == HALVES) {
             // Three rows at a time: both halves' sums of six would not fit the registers.
@@ -114,7 +123,7 @@ VLM_INLINE VLM_VNNI void tile_avx512(
                         value[p][r - first] = _mm512_fmadd_ps(
                             _mm512_cvtepi32_ps(dot[p][r - first]), _mm512_loadu_ps(opened + p * panel_bytes + 64),
                             value[p][r - first]);
-                        sum[p][r] = _mm512_fmadd_ps(value[p][r - first], _mm512_set1_ps(blocks[r * ldb].scale), sum[p][r]);
+                        sum[p][r] = _mm512_fmadd_ps(value[p][r - first], _mm512_set1_ps(row_block[r][g].scale), sum[p][r]);
                     }
             }
             continue;
@@ -126,26 +135,26 @@ VLM_INLINE VLM_VNNI void tile_avx512(
             __m512 d = _mm512_loadu_ps(opened + p * panel_bytes);
             VLM_UNROLL for (int r = 0; r < rows; r++) {
                 __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(dot[p][r]), d);
-                sum[p][r] = _mm512_fmadd_ps(value, _mm512_set1_ps(blocks[r * ldb].scale), sum[p][r]);
+                sum[p][r] = _mm512_fmadd_ps(value, _mm512_set1_ps(row_block[r][g].scale), sum[p][r]);
                 if (form == MINIMUM)
                     sum[p][r] = _mm512_fmadd_ps(
-                        _mm512_loadu_ps(opened + p * panel_bytes + 64), _mm512_set1_ps(blocks[r * ldb].scaled_sum),
+                        _mm512_loadu_ps(opened + p * panel_bytes + 64), _mm512_set1_ps(row_block[r][g].scaled_sum),
                         sum[p][r]);
             }
         }
     }
     VLM_UNROLL for (int p = 0; p < panels; p++)
-        VLM_UNROLL for (int r = 0; r < rows; r++) store16(c + r * ldc + 16 * p, columns - 16 * p, sum[p][r]);
+        VLM_UNROLL for (int r = 0; r < rows; r++) store16(row_c[r] + 16 * p, columns - 16 * p, sum[p][r]);
 }
 
 VLM_VNNI void vlm_opened_tile_avx512(
-    vlm_element type, int64_t rows, int64_t columns, int64_t groups, const int8_t *q, int64_t ldq,
+    vlm_element type, int64_t rows, int64_t columns, int64_t groups, const int32_t *list, const int8_t *q, int64_t ldq,
     const vlm_row_block *blocks, int64_t ldb, const uint8_t *opened, int64_t panel_bytes, float *c, int64_t ldc,
     int accumulate) {
     const int center = vlm_code_center(type);
     const unsigned bits = center ? (unsigned)__builtin_ctz((unsigned)center) : 0;
 #define VLM_RUN(f, r, p)                                                                                             \
-    tile_avx512(f, r, p, bits, columns, groups, q, ldq, blocks, ldb, opened, panel_bytes, c, ldc, accumulate)
+    tile_avx512(f, r, p, bits, columns, groups, list, q, ldq, blocks, ldb, opened, panel_bytes, c, ldc, accumulate)
 #define VLM_CASE(f, r)                                                                                               \
     case r:                                                                                                          \
         if (columns > VLM_PANEL_COLUMNS)                                                                             \

@@ -80,8 +80,7 @@ VLM_AVX2 void vlm_quantize_row_avx2(int64_t depth, const float *x, int8_t *q, vl
     }
 }
 
-/// A hundredth of the work of a product, or a tenth where it has few columns: maxima of 16 blocks first, so that their
-/// scales are divided side by side.
+/// Maxima of 16 blocks first, so that their scales are divided side by side.
 VLM_VNNI void vlm_quantize_row_avx512(int64_t depth, const float *x, int8_t *q, vlm_row_block *blocks) {
     const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
     const __m128i ones = _mm_set1_epi8(1);
@@ -98,8 +97,14 @@ VLM_VNNI void vlm_quantize_row_avx512(int64_t depth, const float *x, int8_t *q, 
             top = _mm_max_epu32(top, _mm_shuffle_epi32(top, 0xb1));
             bits[b] = (uint32_t)_mm_cvtsi128_si32(top);
         }
+        // scale_of, for all of them.
+        __m512i top = _mm512_loadu_si512(bits);
+        __m512 largest = _mm512_castsi512_ps(top), steps = _mm512_set1_ps(127);
+        __mmask16 finite = _mm512_cmplt_epu32_mask(top, _mm512_set1_epi32(0x7f800000));
+        __mmask16 counts = _mm512_mask_cmp_ps_mask(finite, largest, _mm512_set1_ps(0x1p-100f), _CMP_GE_OQ);
         float scale[16], inverse[16];
-        for (int b = 0; b < count; b++) scale[b] = scale_of(bits[b], inverse + b);
+        _mm512_storeu_ps(scale, _mm512_mask_mov_ps(_mm512_maskz_div_ps(counts, largest, steps), (__mmask16)~finite, largest));
+        _mm512_storeu_ps(inverse, _mm512_maskz_div_ps(counts, steps, largest));
         for (int b = 0; b < count; b++) {
             const int64_t k = 32 * (start + b);
             __m512 factor = _mm512_set1_ps(inverse[b]);
@@ -120,8 +125,8 @@ VLM_VNNI void vlm_quantize_row_avx512(int64_t depth, const float *x, int8_t *q, 
 }
 #endif
 
-/// A block stands out whose scale is above this many times the mean of its row: rounded by itself it would be off by as much
-/// as other blocks are long. Measured on SmolLM2's perplexity, where it is the largest that leaves nothing to be seen.
+/// A block stands out whose scale is above this many times the mean of its row's. More times leave more of the error, fewer take
+/// more multiply-adds (vlm bench quantization, kl_divergence).
 enum { OUTLIER_SCALES = 2 };
 
 void vlm_quantize_rest(
@@ -131,27 +136,56 @@ void vlm_quantize_rest(
     float mean = 0;
     for (int64_t g = 0; g < groups; g++) mean += blocks[g].scale;
     mean /= (float)groups;
-    memset(rest, 0, (size_t)depth);
-    memset(rest_blocks, 0, (size_t)groups * sizeof *rest_blocks);
     memset(outliers, 0, (size_t)vlm_outlier_words(depth) * sizeof *outliers);
-    for (int64_t g = 0; g < groups; g++) {
-        if (!(blocks[g].scale > OUTLIER_SCALES * mean)) continue;
-        float left[32];
-        for (int i = 0; i < 32; i++) left[i] = x[32 * g + i] - (float)q[32 * g + i] * blocks[g].scale;
-        k->quantize_row(32, left, rest + 32 * g, rest_blocks + g);
+    // Groups that stand out are rounded together, and go to their places afterwards.
+    enum { TOGETHER = 16 };
+    float left[TOGETHER][32];
+    int8_t integers[TOGETHER][32];
+    vlm_row_block described[TOGETHER];
+    int64_t found[TOGETHER], count = 0, cleared = 0;
+    for (int64_t g = 0; g <= groups; g++) {
+        if (count == TOGETHER || g == groups) {
+            k->quantize_row(32 * count, left[0], integers[0], described);
+            for (int64_t i = 0; i < count; i++) {
+                memcpy(rest + 32 * found[i], integers[i], 32);
+                rest_blocks[found[i]] = described[i];
+            }
+            count = 0;
+        }
+        if (g == groups || !(blocks[g].scale > OUTLIER_SCALES * mean)) continue;
+        // Weights in blocks of 256 are multiplied with the neighbours as well.
+        if (g >= cleared) {
+            int64_t first = g / 8 * 8;
+            cleared = vlm_min(groups, first + 8);
+            memset(rest + 32 * first, 0, (size_t)(32 * (cleared - first)));
+            memset(rest_blocks + first, 0, (size_t)(cleared - first) * sizeof *rest_blocks);
+        }
+        for (int i = 0; i < 32; i++) left[count][i] = x[32 * g + i] - (float)q[32 * g + i] * blocks[g].scale;
         outliers[g / 64] |= (uint64_t)1 << g % 64;
+        found[count++] = g;
     }
 }
 
 void vlm_list_outliers(int64_t rows, int64_t depth, const uint64_t *outliers, int32_t *starts, int32_t *list) {
-    const int64_t words = vlm_outlier_words(depth);
-    int32_t count = 0;
-    for (int64_t g = 0; g < depth / 32; g++) {
-        starts[g] = count;
+    const int64_t groups = depth / 32, words = vlm_outlier_words(depth);
+    memset(starts, 0, (size_t)(groups + 1) * sizeof *starts);
+    // First how many there are of every group, counted one place ahead; then where they go.
+    for (int pass = 0; pass < 2; pass++) {
         for (int64_t r = 0; r < rows; r++)
-            if (outliers[r * words + g / 64] >> g % 64 & 1) list[count++] = (int32_t)r;
+            for (int64_t w = 0; w < words; w++)
+                for (uint64_t bits = outliers[r * words + w]; bits; bits &= bits - 1) {
+                    int64_t g = 64 * w + __builtin_ctzll(bits);
+                    if (pass == 0)
+                        starts[g + 1]++;
+                    else
+                        list[starts[g]++] = (int32_t)r;
+                }
+        if (pass == 0)
+            for (int64_t g = 0; g < groups; g++) starts[g + 1] += starts[g];
     }
-    starts[depth / 32] = count;
+    // Each start has moved on to its end.
+    memmove(starts + 1, starts, (size_t)groups * sizeof *starts);
+    starts[0] = 0;
 }
 
 // ---- weights -----------------------------------------------------------------------------------------------------
@@ -239,17 +273,17 @@ void vlm_quantized_pack(vlm_element type, int64_t columns, int64_t depth, const 
 
 // ---- the product -------------------------------------------------------------------------------------------------
 
-/// The groups of rows [row, row + rows) at or after *group that have a rest: the next run of them, in whole `unit`s (1 or 8).
-/// Moves *group to its first, and returns how many there are; 0 if there is none before `end`.
+/// Groups between which rows continue with their outliers, in every form of the product: whole blocks of every type.
+enum { PIECE = 64 };
+
+/// The next run of whole `unit`s of groups (1 or 8), at or after *group, in which a row has a rest. Moves *group to its first, and
+/// returns how many groups it has; 0 if there is none before `end`.
 static int64_t next_outliers(
-    const vlm_quantized_product *p, int64_t row, int64_t rows, int64_t unit, int64_t *group, int64_t end) {
-    const int64_t words = vlm_outlier_words(p->depth);
-    const uint64_t whole = unit == 8 ? 0xff : 1;
+    const vlm_quantized_product *p, int64_t row, int64_t unit, int64_t *group, int64_t end) {
+    const uint64_t *words = p->outliers + row * vlm_outlier_words(p->depth), whole = unit == 8 ? 0xff : 1;
     while (*group < end) {
         int64_t word = *group / 64, at = *group % 64;
-        uint64_t bits = 0;
-        for (int64_t r = row; r < row + rows; r++) bits |= p->outliers[r * words + word];
-        bits = bits >> at << at;
+        uint64_t bits = words[word] >> at << at;
         if (!bits) {
             *group = 64 * (word + 1);
             continue;
@@ -260,12 +294,6 @@ static int64_t next_outliers(
         return last - first;
     }
     return 0;
-}
-
-/// c = c + rest.
-static void add_rest(int64_t rows, int64_t columns, const float *rest, int64_t ldr, float *c, int64_t ldc) {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < columns; i++) c[r * ldc + i] += rest[r * ldr + i];
 }
 
 static void finish(
@@ -298,16 +326,19 @@ static void quantized_panel(
             finish(k, p, row, rows, j, columns);
             continue;
         }
-        k->quantized_tile(
-            p->w_type, rows, columns, p->depth, q, p->ldq, p->blocks + row * groups, groups, panel, c, p->ldc, 0);
-        float rest[VLM_MAX_TILE_ROWS * VLM_PANEL_COLUMNS] = {0};
-        int has_rest = 0;
-        for (int64_t g = 0, n; p->outliers && (n = next_outliers(p, row, rows, unit, &g, groups)); g += n, has_rest = 1)
+        for (int64_t start = 0; start < groups; start += PIECE) {
+            int64_t count = vlm_min(PIECE, groups - start);
             k->quantized_tile(
-                p->w_type, rows, columns, 32 * n, q + p->rows * p->ldq + 32 * g, p->ldq,
-                p->blocks + (p->rows + row) * groups + g, groups, panel + g / unit * vlm_panel_block_bytes(p->w_type), rest,
-                VLM_PANEL_COLUMNS, 1);
-        if (has_rest) add_rest(rows, columns, rest, VLM_PANEL_COLUMNS, c, p->ldc);
+                p->w_type, rows, columns, 32 * count, q + 32 * start, p->ldq, p->blocks + row * groups + start, groups,
+                panel + start / unit * vlm_panel_block_bytes(p->w_type), c, p->ldc, start > 0);
+            for (int64_t r = 0; p->outliers && r < rows; r++) {
+                int64_t at = p->rows + row + r;
+                for (int64_t g = start, n; (n = next_outliers(p, row + r, unit, &g, start + count)); g += n)
+                    k->quantized_tile(
+                        p->w_type, 1, columns, 32 * n, p->q + at * p->ldq + 32 * g, p->ldq, p->blocks + at * groups + g, groups,
+                        panel + g / unit * vlm_panel_block_bytes(p->w_type), c + r * p->ldc, p->ldc, 1);
+            }
+        }
         finish(k, p, row, rows, j, columns);
     }
 }
@@ -315,7 +346,6 @@ static void quantized_panel(
 // Many rows: panels are opened piece by piece along the depth, two beside each other, and stay in the L2 cache.
 enum {
     FEW_ROWS = 16,        // up to this many, opening a panel costs more than it saves
-    OPENED_DEPTH = 2048,  // whole blocks of every type
     OPENED_BLOCK = 516,   // rows that share an opened panel at most
     OPENED_COLUMNS = 2 * VLM_PANEL_COLUMNS,
 };
@@ -331,37 +361,26 @@ static int64_t opened_block(int64_t rows) {
 }
 
 static int64_t opened_panel_bytes(const vlm_quantized_product *p) {
-    return vlm_min(p->depth, OPENED_DEPTH) / 32 * vlm_opened_group_bytes(p->w_type);
+    return vlm_min(p->depth / 32, PIECE) * vlm_opened_group_bytes(p->w_type);
 }
 
 size_t vlm_quantized_scratch(const vlm_kernels *k, const vlm_quantized_product *p) {
-    if (!is_opened(k, p)) return 0;
-    return (size_t)(2 * opened_panel_bytes(p) / 4 + (p->outliers ? opened_block(p->rows) * OPENED_COLUMNS : 0));
+    return is_opened(k, p) ? (size_t)(2 * opened_panel_bytes(p) / 4) : 0;
 }
 
-/// Adds products of one group with what rounding left of it in rows of [first, end) that have a rest there, few of all:
-/// they are brought together for the tile. `rest` holds OPENED_COLUMNS for each row from `first` on.
+/// Adds products of one group with what rounding left of it in those of rows [first, end) that have a rest there.
 static void opened_outliers(
-    const vlm_kernels *k, const vlm_quantized_product *p, int64_t group, int64_t columns, int64_t first, int64_t end,
-    const uint8_t *opened, int64_t panel_bytes, float *rest) {
+    const vlm_kernels *k, const vlm_quantized_product *p, int64_t group, int64_t j, int64_t columns, int64_t first,
+    int64_t end, const uint8_t *opened, int64_t panel_bytes) {
     const int64_t groups = p->depth / 32;
     const int32_t *list = p->outlier_rows + p->outlier_starts[group], *last = p->outlier_rows + p->outlier_starts[group + 1];
     while (list < last && *list < first) list++;
     while (list < last && last[-1] >= end) last--;
     for (int64_t rows; list < last; list += rows) {
         rows = vlm_next_rows(last - list, VLM_OPENED_ROWS);
-        int8_t q[VLM_OPENED_ROWS][32];
-        vlm_row_block blocks[VLM_OPENED_ROWS];
-        float c[VLM_OPENED_ROWS][OPENED_COLUMNS];
-        for (int64_t r = 0; r < rows; r++) {
-            memcpy(q[r], p->q + (p->rows + list[r]) * p->ldq + 32 * group, 32);
-            blocks[r] = p->blocks[(p->rows + list[r]) * groups + group];
-            memcpy(c[r], rest + (list[r] - first) * OPENED_COLUMNS, sizeof c[r]);
-        }
         k->opened_tile(
-            p->w_type, rows, columns, 1, q[0], 32, blocks, 1, opened, panel_bytes, c[0], OPENED_COLUMNS, 1);
-        for (int64_t r = 0; r < rows; r++)
-            memcpy(rest + (list[r] - first) * OPENED_COLUMNS, c[r], sizeof c[r]);
+            p->w_type, rows, columns, 1, list, p->q + p->rows * p->ldq + 32 * group, p->ldq, p->blocks + p->rows * groups + group,
+            groups, opened, panel_bytes, p->c + j, p->ldc, 1);
     }
 }
 
@@ -376,13 +395,11 @@ static const uint8_t *stored_groups(const vlm_quantized_product *p, int64_t colu
 static void opened_columns(
     const vlm_kernels *k, const vlm_quantized_product *p, int64_t j, int64_t columns, int64_t first, int64_t end,
     int is_last, float *scratch) {
-    enum { PIECE = OPENED_DEPTH / 32, LINE = 64 };
+    enum { LINE = 64 };
     const int64_t groups = p->depth / 32, panel_bytes = opened_panel_bytes(p);
-    const int64_t piece_bytes = OPENED_DEPTH / vlm_block_elements(p->w_type) * vlm_panel_block_bytes(p->w_type);
+    const int64_t piece_bytes = 32 * PIECE / vlm_block_elements(p->w_type) * vlm_panel_block_bytes(p->w_type);
     const int64_t tiles = (end - first + VLM_OPENED_ROWS - 1) / VLM_OPENED_ROWS;
     uint8_t *opened = (uint8_t *)scratch;
-    float *rest = scratch + 2 * panel_bytes / 4;
-    if (p->outliers) memset(rest, 0, (size_t)((end - first) * OPENED_COLUMNS) * 4);
     for (int64_t start = 0; start < groups; start += PIECE) {
         int64_t count = vlm_min(PIECE, groups - start);
         for (int64_t i = 0; i < columns; i += VLM_PANEL_COLUMNS)
@@ -404,15 +421,13 @@ static void opened_columns(
                     __builtin_prefetch(next[1] + asked, 0, 2);
                 }
             k->opened_tile(
-                p->w_type, rows, columns, count, p->q + row * p->ldq + 32 * start, p->ldq, p->blocks + row * groups + start,
+                p->w_type, rows, columns, count, NULL, p->q + row * p->ldq + 32 * start, p->ldq, p->blocks + row * groups + start,
                 groups, opened, panel_bytes, p->c + row * p->ldc + j, p->ldc, start > 0);
         }
         for (int64_t g = start; p->outliers && g < start + count; g++)
             opened_outliers(
-                k, p, g, columns, first, end, opened + (g - start) * vlm_opened_group_bytes(p->w_type), panel_bytes, rest);
+                k, p, g, j, columns, first, end, opened + (g - start) * vlm_opened_group_bytes(p->w_type), panel_bytes);
     }
-    if (p->outliers)
-        add_rest(end - first, columns, rest, OPENED_COLUMNS, p->c + first * p->ldc + j, p->ldc);
     finish(k, p, first, end - first, j, columns);
 }
 

@@ -40,8 +40,7 @@ public struct LlamaAttention: Sendable {
     let numKeyValueHeads: Int
 
     func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues?) -> Tensor {
-        // A norm's weights let few channels stand out, beside which 8 bits lose the others, and softmax magnifies what is
-        // lost.
+        // A norm's weights let few channels stand out, beside which 8 bits lose the others.
         let projected = x.mapped(by: qProj, kProj, vProj, precision: .fineOutliers)
         let (q, k, v) = (step.rotations(projected[0]), step.rotations(projected[1]), projected[2])  // [T, H · K]
         guard let cache else {
@@ -65,7 +64,7 @@ public struct LlamaMLP: Sendable {
     let downProj: Linear
 
     func callAsFunction(_ x: Tensor) -> Tensor {
-        let projected = x.mapped(by: gateProj, upProj)
+        let projected = x.mapped(by: gateProj, upProj, precision: .fineOutliers)  // as in attention
         return downProj(siluGated(projected[0], projected[1]))
     }
 }

@@ -78,7 +78,7 @@ public struct LlamaModel: Sendable {
 
     /// Logits of the next token after each row of final hidden states, `[T, D]` -> `[T, V]`.
     ///
-    /// Native products keep outliers fine here: nothing after the head evens out what it loses.
+    /// Native products keep outliers fine, as after every norm.
     public func logits(_ hiddenStates: Tensor) -> Tensor { lmHead(hiddenStates, precision: .fineOutliers) }
 
     private var rotaryEmbedding: RotaryEmbedding {

@@ -112,9 +112,9 @@ typedef struct vlm_kernels {
     void (*open_panel)(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened);
 
     /// The same as `quantized_tile` for up to 6 rows and 32 columns of one or two opened panels, `panel_bytes` apart, and
-    /// `groups` of 32 elements.
+    /// `groups` of 32 elements. Row r is that of q, blocks and c with the number list[r], or r where list is NULL.
     void (*opened_tile)(
-        vlm_element type, int64_t rows, int64_t columns, int64_t groups, const int8_t *q, int64_t ldq,
+        vlm_element type, int64_t rows, int64_t columns, int64_t groups, const int32_t *list, const int8_t *q, int64_t ldq,
         const vlm_row_block *blocks, int64_t ldb, const uint8_t *opened, int64_t panel_bytes, float *c, int64_t ldc,
         int accumulate);
 
@@ -285,7 +285,7 @@ void vlm_int8_pack(
 /// Words of 64 blocks, a bit each.
 static inline int64_t vlm_outlier_words(int64_t depth) { return (depth + 2047) / 2048; }
 /// Quantises what quantising left of the blocks of a row that stand out, whose scales are above twice the mean: of these
-/// both parts together are within 1 / 64516 of the largest magnitude. Of other blocks it writes zeros, and no bit.
+/// both parts together are within 1 / 64516 of the largest magnitude. Other blocks get no bit, and have no rest that may be read.
 void vlm_quantize_rest(
     const vlm_kernels *k, int64_t depth, const float *x, const int8_t *q, const vlm_row_block *blocks, int8_t *rest,
     vlm_row_block *rest_blocks, uint64_t *outliers);

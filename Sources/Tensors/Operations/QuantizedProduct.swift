@@ -17,7 +17,7 @@ public enum RowPrecision: Sendable {
     case eightBits
     /// The same, but 16 bits in blocks whose largest magnitude is above twice the mean of the row's blocks: where a few
     /// channels are tens of times larger than others, as after the norms of a LLaMA decoder, they would hide these in their
-    /// rounding. Such blocks, about a twelfth of them, take twice the multiply-adds.
+    /// rounding. Such blocks take twice the multiply-adds; of SmolLM2's they are a twelfth.
     case fineOutliers
 }
 
