@@ -28,9 +28,12 @@ static const vlm_kernels portable = VLM_TABLE(portable, VLM_TILE_ROWS_PORTABLE, 
 const vlm_kernels *vlm_kernels_portable(void) { return &portable; }
 
 #ifdef VLM_X86
-static const vlm_kernels avx2 = VLM_TABLE(avx2, VLM_TILE_ROWS_AVX2, VLM_TILE_COLUMNS_AVX2, avx2, avx2, avx2, VLM_QUANTIZED_ROWS_AVX2, NULL, NULL);
+static const vlm_kernels avx2 = VLM_TABLE(
+    avx2, VLM_TILE_ROWS_AVX2, VLM_TILE_COLUMNS_AVX2, avx2, avx2, avx2, VLM_QUANTIZED_ROWS_AVX2, vlm_open_panel_avx2,
+    vlm_opened_tile_avx2);
 static const vlm_kernels avx512 =
-    VLM_TABLE(avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx2, avx2, avx2, VLM_QUANTIZED_ROWS_AVX2, NULL, NULL);
+    VLM_TABLE(avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx2, avx2, avx2, VLM_QUANTIZED_ROWS_AVX2,
+    vlm_open_panel_avx2, vlm_opened_tile_avx2);
 static const vlm_kernels avx512_vnni = VLM_TABLE(
     avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx2, avx512, avx512, VLM_QUANTIZED_ROWS_AVX512, vlm_open_panel_avx512,
     vlm_opened_tile_avx512);

@@ -133,6 +133,10 @@ VLM_DECLARE_FAMILIES(portable)
 VLM_DECLARE_FAMILIES(avx2)
 VLM_DECLARE_FAMILIES(avx512)
 void vlm_quantize_row_avx512(int64_t, const float *, int8_t *, vlm_row_block *);
+void vlm_open_panel_avx2(vlm_element, int64_t, const uint8_t *, uint8_t *);
+void vlm_opened_tile_avx2(
+    vlm_element, int64_t, int64_t, int64_t, const int32_t *, const int8_t *, int64_t, const vlm_row_block *, int64_t,
+    const uint8_t *, int64_t, float *, int64_t, int);
 void vlm_open_panel_avx512(vlm_element, int64_t, const uint8_t *, uint8_t *);
 void vlm_opened_tile_avx512(
     vlm_element, int64_t, int64_t, int64_t, const int32_t *, const int8_t *, int64_t, const vlm_row_block *, int64_t,
@@ -147,7 +151,7 @@ enum {
     VLM_TILE_ROWS_AVX512 = 12,
     VLM_TILE_COLUMNS_AVX512 = 32,
     VLM_QUANTIZED_ROWS_PORTABLE = 4,
-    VLM_QUANTIZED_ROWS_AVX2 = 4,
+    VLM_QUANTIZED_ROWS_AVX2 = 6,
     VLM_QUANTIZED_ROWS_AVX512 = 12,
     VLM_OPENED_ROWS = 6,
 };

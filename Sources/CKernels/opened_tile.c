@@ -6,14 +6,117 @@
 //     scales: d, float [16]; in Q6_K that of the first and that of the last 16 elements, float [16] each
 //     in types with an offset m, float [16]
 //     codes, unsigned, [8][16][4] bytes
-// A row and a group take eight dot products beside one multiplication and one (with an offset two) multiply-adds, which
-// want the same units: 8 in 10 (8 in 11) of the peak is what a tile can reach.
+// With VNNI a row and a group take eight dot products beside one multiplication and one (with an offset two) multiply-adds,
+// which want the same units: 8 in 10 (8 in 11) of the peak is what a tile can reach. AVX2 has vectors of half the length and
+// two instructions for a dot product: of nibbles it does about twice the multiply-adds of float32 (group_avx2.h).
+#include "group_avx2.h"
 #include "quantized.h"
 #include "simd.h"
 
 #pragma STDC FP_CONTRACT OFF
 
 #ifdef VLM_X86
+
+#define VLM_OPEN_TYPES                                                                                               \
+    switch (type) {                                                                                                  \
+        VLM_OPEN(VLM_Q8_0) VLM_OPEN(VLM_Q4_0) VLM_OPEN(VLM_Q4_1) VLM_OPEN(VLM_Q5_0) VLM_OPEN(VLM_Q5_1)               \
+        VLM_OPEN(VLM_Q4_K) VLM_OPEN(VLM_Q5_K) VLM_OPEN(VLM_Q6_K)                                                     \
+    default: break;                                                                                                  \
+    }
+
+// ---- AVX2 --------------------------------------------------------------------------------------------------------
+
+VLM_INLINE VLM_AVX2 void open_panel_avx2(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened) {
+    const int groups = (int)vlm_block_elements(type) / 32;
+    for (int64_t block = 0; block < depth / vlm_block_elements(type); block++) {
+        const uint8_t *head = panel;
+        panel += vlm_head_bytes(type);
+        for (int g = 0; g < groups; g++, panel += vlm_group_bytes(type), opened += vlm_opened_group_bytes(type)) {
+            const vlm_group_scales scales = packed_scales8(type, head, panel + vlm_codes_bytes(type));
+            float *out = (float *)(void *)opened;
+            VLM_UNROLL for (int v = 0; v < 2; v++) {
+                _mm256_storeu_ps(out + 8 * v, scales.d[v]);
+                if (type == VLM_Q6_K) _mm256_storeu_ps(out + 16 + 8 * v, scales.last_d[v]);
+                if (vlm_has_minimum(type)) _mm256_storeu_ps(out + 16 + 8 * v, scales.m[v]);
+                VLM_UNROLL for (int t = 0; t < 8; t++)
+                    _mm256_storeu_si256(
+                        (__m256i *)(opened + vlm_opened_scale_bytes(type) + 64 * t + 32 * v), codes8(type, 0, panel, t, v));
+            }
+        }
+    }
+}
+
+VLM_AVX2 void vlm_open_panel_avx2(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened) {
+#define VLM_OPEN(t) case t: open_panel_avx2(t, depth, panel, opened); break;
+    VLM_OPEN_TYPES
+#undef VLM_OPEN
+}
+
+/// One panel of 16 columns. `list` names the rows of q, blocks and c, if it is not NULL.
+VLM_INLINE VLM_AVX2 void tile_avx2(
+    vlm_element type, int rows, int64_t columns, int64_t groups, const int32_t *list, const int8_t *q, int64_t ldq,
+    const vlm_row_block *blocks, int64_t ldb, const uint8_t *opened, float *c, int64_t ldc, int accumulate) {
+    const int8_t *row_q[VLM_OPENED_ROWS];
+    const vlm_row_block *row_blocks[VLM_OPENED_ROWS];
+    float *row_c[VLM_OPENED_ROWS];
+    _Alignas(32) float sums[VLM_OPENED_ROWS * 16];
+    VLM_UNROLL for (int r = 0; r < rows; r++) {
+        const int64_t row = list ? list[r] : r;
+        row_q[r] = q + row * ldq;
+        row_blocks[r] = blocks + row * ldb;
+        row_c[r] = c + row * ldc;
+        VLM_UNROLL for (int v = 0; v < 2; v++)
+            _mm256_store_ps(
+                sums + 16 * r + 8 * v, accumulate ? load8(row_c[r] + 8 * v, columns - 8 * v) : _mm256_setzero_ps());
+    }
+    VLM_NO_UNROLL for (int64_t g = 0; g < groups; g++, opened += vlm_opened_group_bytes(type)) {
+        vlm_group_scales scales;
+        const float *in = (const float *)(const void *)opened;
+        VLM_UNROLL for (int v = 0; v < 2; v++) {
+            scales.d[v] = _mm256_loadu_ps(in + 8 * v);
+            if (type == VLM_Q6_K) scales.last_d[v] = _mm256_loadu_ps(in + 16 + 8 * v);
+            if (vlm_has_minimum(type)) scales.m[v] = _mm256_loadu_ps(in + 16 + 8 * v);
+        }
+        add_group8(type, 1, rows, opened + vlm_opened_scale_bytes(type), &scales, row_q, row_blocks, g, sums);
+    }
+    VLM_UNROLL for (int r = 0; r < rows; r++)
+        VLM_UNROLL for (int v = 0; v < 2; v++)
+            store8(row_c[r] + 8 * v, columns - 8 * v, _mm256_load_ps(sums + 16 * r + 8 * v));
+}
+
+#define VLM_EACH_TYPE(X) X(VLM_Q8_0) X(VLM_Q4_0) X(VLM_Q4_1) X(VLM_Q5_0) X(VLM_Q5_1) X(VLM_Q4_K) X(VLM_Q5_K) X(VLM_Q6_K)
+#define VLM_EACH_ROWS(X, t) X(t, 1) X(t, 2) X(t, 3) X(t, 4) X(t, 5) X(t, 6)
+
+// A function of its own for every tile: compilers find registers for one at a time.
+#define VLM_TILE(t, r)                                                                                               \
+    static __attribute__((noinline)) VLM_AVX2 void tile_##t##_##r(                                                   \
+        int64_t columns, int64_t groups, const int32_t *list, const int8_t *q, int64_t ldq, const vlm_row_block *blocks, \
+        int64_t ldb, const uint8_t *opened, float *c, int64_t ldc, int accumulate) {                                 \
+        tile_avx2(t, r, columns, groups, list, q, ldq, blocks, ldb, opened, c, ldc, accumulate);                     \
+    }
+#define VLM_TILES(t) VLM_EACH_ROWS(VLM_TILE, t)
+VLM_EACH_TYPE(VLM_TILES)
+
+VLM_AVX2 void vlm_opened_tile_avx2(
+    vlm_element type, int64_t rows, int64_t columns, int64_t groups, const int32_t *list, const int8_t *q, int64_t ldq,
+    const vlm_row_block *blocks, int64_t ldb, const uint8_t *opened, int64_t panel_bytes, float *c, int64_t ldc,
+    int accumulate) {
+    for (; columns > 0; columns -= VLM_PANEL_COLUMNS, opened += panel_bytes, c += VLM_PANEL_COLUMNS)
+        switch (type) {
+#define VLM_CASE(t, r)                                                                                               \
+    case r: tile_##t##_##r(columns, groups, list, q, ldq, blocks, ldb, opened, c, ldc, accumulate); break;
+#define VLM_OPEN(t)                                                                                                  \
+    case t:                                                                                                          \
+        switch (rows) { VLM_EACH_ROWS(VLM_CASE, t) }                                                                 \
+        break;
+            VLM_EACH_TYPE(VLM_OPEN)
+        default: break;
+        }
+#undef VLM_OPEN
+#undef VLM_CASE
+}
+
+// ---- AVX-512 with VNNI -------------------------------------------------------------------------------------------
 
 VLM_INLINE VLM_VNNI void open_panel(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened) {
     const int groups = (int)vlm_block_elements(type) / 32;
@@ -51,11 +154,7 @@ VLM_INLINE VLM_VNNI void open_panel(vlm_element type, int64_t depth, const uint8
 
 VLM_VNNI void vlm_open_panel_avx512(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened) {
 #define VLM_OPEN(t) case t: open_panel(t, depth, panel, opened); break;
-    switch (type) {
-        VLM_OPEN(VLM_Q8_0) VLM_OPEN(VLM_Q4_0) VLM_OPEN(VLM_Q4_1) VLM_OPEN(VLM_Q5_0) VLM_OPEN(VLM_Q5_1)
-        VLM_OPEN(VLM_Q4_K) VLM_OPEN(VLM_Q5_K) VLM_OPEN(VLM_Q6_K)
-    default: break;
-    }
+    VLM_OPEN_TYPES
 #undef VLM_OPEN
 }
 

@@ -8,10 +8,10 @@
 // The sums of integers are exact, and each is less than 2^24, so that its conversion is too. Then d times it is rounded,
 // and each of the additions is one fused multiply-add. Groups follow each other in ascending order in one chain for
 // each element: every version gives the same bits, however the product is split into tiles.
-#include "quantized.h"
-
 #include <math.h>
 
+#include "group_avx2.h"
+#include "quantized.h"
 #include "simd.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -91,106 +91,34 @@ enum { AHEAD = 4096, STREAMED_ROWS = 2 };
 
 // ---- AVX2 --------------------------------------------------------------------------------------------------------
 
-VLM_INLINE VLM_AVX2 __m256 half8(const uint8_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
-VLM_INLINE VLM_AVX2 __m256 byte8(const uint8_t *p) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
-}
-VLM_INLINE VLM_AVX2 __m256 signed8(const uint8_t *p) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
-}
-VLM_INLINE VLM_AVX2 __m256i four(const int8_t *a) {
-    int32_t word;
-    memcpy(&word, a, 4);
-    return _mm256_set1_epi32(word);
-}
-
-/// Half a group times the integers of a row, for eight columns. `vpmaddubsw` adds two products of an unsigned and a
-/// signed byte in 16 saturating bits. Nibbles have room for all of a half: 4 (2 · 15 · 127) < 2^15. Codes of 8 bits are
-/// centred first and give their sign to the row: 2 · 128 · 127 < 2^15.
-VLM_INLINE VLM_AVX2 __m256i half_dot8(vlm_element type, const __m256i *b, const int8_t *a) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i sum = _mm256_setzero_si256();
-    if (vlm_has_nibbles(type)) {
-        VLM_UNROLL for (int t = 0; t < 4; t++)
-            sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(b[t], four(a + 4 * t)));
-        return _mm256_madd_epi16(sum, ones);
-    }
-    VLM_UNROLL for (int t = 0; t < 4; t++) {
-        __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(b[t]), _mm256_sign_epi8(four(a + 4 * t), b[t]));
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
-    }
-    return sum;
-}
-
-/// Four steps of the codes of eight columns: centred in types of bytes.
-VLM_INLINE VLM_AVX2 void codes8(vlm_element type, const uint8_t *codes, int half, __m256i b[4]) {
-    VLM_UNROLL for (int t = 0; t < 4; t++) {
-        const uint8_t *p = codes + 64 * (vlm_has_nibbles(type) ? t : 4 * half + t);
-        b[t] = _mm256_loadu_si256((const __m256i *)p);
-        if (!vlm_has_nibbles(type))
-            b[t] = _mm256_sub_epi8(b[t], _mm256_set1_epi8((char)vlm_code_center(type)));
-        else
-            b[t] = _mm256_and_si256(half ? _mm256_srli_epi16(b[t], 4) : b[t], _mm256_set1_epi8(15));
-    }
-}
-
 VLM_INLINE VLM_AVX2 void tile_avx2(
     vlm_element type, int rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
     int64_t ldb, const uint8_t *panel, float *c, int64_t ldc, int accumulate) {
     const int groups = (int)vlm_block_elements(type) / 32;
-    for (int64_t j = 0; j < columns; j += 8) {
-        __m256 sum[VLM_QUANTIZED_ROWS_AVX2];
-        VLM_UNROLL for (int r = 0; r < rows; r++)
-            sum[r] = accumulate ? load8(c + r * ldc + j, columns - j) : _mm256_setzero_ps();
-        const uint8_t *p = panel;
-        for (int64_t g = 0; g < depth / 32;) {
-            __m256 d, last_d, m, head_d, head_m;
-            if (vlm_has_groups(type)) {
-                head_d = half8(p + 2 * j);
-                if (vlm_has_minimum(type)) head_m = half8(p + 32 + 2 * j);
-                p += vlm_head_bytes(type);
-            }
-            for (int i = 0; i < groups; i++, g++, p += vlm_group_bytes(type)) {
-                if (rows <= STREAMED_ROWS)
-                    VLM_UNROLL for (int64_t n = 0; n < vlm_group_bytes(type); n += 64)
-                        _mm_prefetch((const char *)p + AHEAD + n, _MM_HINT_T0);
-                const uint8_t *scales = p + vlm_codes_bytes(type);
-                if (type == VLM_Q6_K) {
-                    d = _mm256_mul_ps(head_d, signed8(scales + j));
-                    last_d = _mm256_mul_ps(head_d, signed8(scales + 16 + j));
-                } else if (vlm_has_groups(type)) {
-                    d = _mm256_mul_ps(head_d, byte8(scales + j));
-                    m = _mm256_sub_ps(_mm256_set1_ps(-0.0f), _mm256_mul_ps(head_m, byte8(scales + 16 + j)));
-                } else {
-                    d = half8(scales + 2 * j);
-                    if (vlm_has_minimum(type)) m = half8(scales + 32 + 2 * j);
-                }
-                __m256i dot[VLM_QUANTIZED_ROWS_AVX2], last[VLM_QUANTIZED_ROWS_AVX2];
-                VLM_UNROLL for (int half = 0; half < 2; half++) {
-                    __m256i b[4];
-                    codes8(type, p + 4 * j, half, b);
-                    VLM_UNROLL for (int r = 0; r < rows; r++) {
-                        __m256i part = half_dot8(type, b, q + r * ldq + 32 * g + 16 * half);
-                        if (type == VLM_Q6_K && half)
-                            last[r] = part;
-                        else
-                            dot[r] = half ? _mm256_add_epi32(dot[r], part) : part;
-                    }
-                }
-                VLM_UNROLL for (int r = 0; r < rows; r++) {
-                    const vlm_row_block *block = blocks + r * ldb + g;
-                    if (vlm_has_nibbles(type) && vlm_code_center(type))
-                        dot[r] = _mm256_add_epi32(dot[r], _mm256_set1_epi32(vlm_code_center(type) * block->minus_sum));
-                    __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(dot[r]), d);
-                    if (type == VLM_Q6_K) value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(last[r]), last_d, value);
-                    sum[r] = _mm256_fmadd_ps(value, _mm256_set1_ps(block->scale), sum[r]);
-                    if (vlm_has_minimum(type))
-                        sum[r] = _mm256_fmadd_ps(m, _mm256_set1_ps(block->scaled_sum), sum[r]);
-                }
-            }
-        }
-        VLM_UNROLL for (int r = 0; r < rows; r++) store8(c + r * ldc + j, columns - j, sum[r]);
+    const int8_t *row_q[VLM_QUANTIZED_ROWS_AVX2];
+    const vlm_row_block *row_blocks[VLM_QUANTIZED_ROWS_AVX2];
+    _Alignas(32) float sums[VLM_QUANTIZED_ROWS_AVX2 * 16];
+    VLM_UNROLL for (int r = 0; r < rows; r++) {
+        row_q[r] = q + r * ldq;
+        row_blocks[r] = blocks + r * ldb;
+        VLM_UNROLL for (int v = 0; v < 2; v++)
+            _mm256_store_ps(
+                sums + 16 * r + 8 * v, accumulate ? load8(c + r * ldc + 8 * v, columns - 8 * v) : _mm256_setzero_ps());
     }
+    for (int64_t g = 0; g < depth / 32;) {
+        const uint8_t *head = panel;
+        panel += vlm_head_bytes(type);
+        for (int i = 0; i < groups; i++, g++, panel += vlm_group_bytes(type)) {
+            if (rows <= STREAMED_ROWS)
+                VLM_UNROLL for (int64_t n = 0; n < vlm_group_bytes(type); n += 64)
+                    _mm_prefetch((const char *)panel + AHEAD + n, _MM_HINT_T0);
+            const vlm_group_scales scales = packed_scales8(type, head, panel + vlm_codes_bytes(type));
+            add_group8(type, 0, rows, panel, &scales, row_q, row_blocks, g, sums);
+        }
+    }
+    VLM_UNROLL for (int r = 0; r < rows; r++)
+        VLM_UNROLL for (int v = 0; v < 2; v++)
+            store8(c + r * ldc + 8 * v, columns - 8 * v, _mm256_load_ps(sums + 16 * r + 8 * v));
 }
 
 VLM_AVX2 void vlm_quantized_tile_avx2(
@@ -198,7 +126,9 @@ VLM_AVX2 void vlm_quantized_tile_avx2(
     int64_t ldb, const uint8_t *panel, float *c, int64_t ldc, int accumulate) {
 #define tile tile_avx2
 #define ROWS(t)                                                                                                      \
-    switch (rows) { VLM_CASE(t, 1) VLM_CASE(t, 2) VLM_CASE(t, 3) VLM_CASE(t, 4) }
+    switch (rows) {                                                                                                  \
+        VLM_CASE(t, 1) VLM_CASE(t, 2) VLM_CASE(t, 3) VLM_CASE(t, 4) VLM_CASE(t, 5) VLM_CASE(t, 6)                    \
+    }
     VLM_TYPES(ROWS)
 #undef ROWS
 #undef tile
