@@ -103,7 +103,12 @@ void vlm_int8_pack(
         float scale = row.scale / (float)run_of(depth);
         memcpy(panel + 4 * j, &scale, 4);
         uint8_t *codes = panel + HEAD_BYTES + 4 * j;
-        for (int64_t i = 0; i < depth; i++) codes[i / 4 * 64 + i % 4] = (uint8_t)(q[i] + CENTER);
+        for (int64_t i = 0; i < depth; i += 4) {
+            uint32_t four;
+            memcpy(&four, q + i, 4);
+            four ^= 0x80808080;  // plus CENTER
+            memcpy(codes + 16 * i, &four, 4);
+        }
     }
 }
 
