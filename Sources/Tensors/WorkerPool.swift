@@ -52,8 +52,15 @@ private final class Team: @unchecked Sendable {
         var body: (Int, UnsafeMutablePointer<Float>) -> Void
     }
 
-    /// Rounds of waiting, about 20 microseconds, before a worker sleeps or the caller yields its processor.
-    private static let spins = 400
+    /// Rounds of waiting, about 100 microseconds, before a worker sleeps or the caller yields its processor: longer than what
+    /// one thread does alone between the products of a layer. Processors differ by ten times in how long a round takes.
+    private static let spins: Int = {
+        let rounds = 500
+        let shortest = (0..<3).map { _ in
+            ContinuousClock().measure { for _ in 0..<rounds { vlm_spin_pause() } }
+        }.min() ?? .zero
+        return max(rounds, Int(Double(rounds) * (.microseconds(100) / max(shortest, .nanoseconds(1)))))
+    }()
 
     let workers: Int
     private let gate = Mutex<Void>(())
