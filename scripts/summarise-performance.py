@@ -112,8 +112,6 @@ resident.
 # The short table of the README.
 
 def readme_block(encoder, q4_1, short, long, theirs):
-    machine = json.loads((out / "machine.json").read_text())
-    commits = sorted({path.read_text().strip() for path in out.glob("*.commit")})
     profile = read("ask-mqt-llava-7b")
     ours = at_budget(profile, 16)["first_token_milliseconds"]
     milliseconds = encoder["milliseconds"]
@@ -137,9 +135,16 @@ def readme_block(encoder, q4_1, short, long, theirs):
         [*row[:3], f"{row[3]:.1f}"] for row in rows]) + f"""
 ![Time to the first token against visual tokens](docs/performance/first-token.svg)
 
-Printed by `scripts/reproduce-performance` on {machine['processor']}, {profile['threads']} threads, at {' and '.join(commits)};
+Printed by `scripts/reproduce-performance --readme` on {measured_on()}, {profile['threads']} threads;
 [docs/performance.md](docs/performance.md) says how, and where the time goes. `./run bench ask` measures your own machine.
 """)
+
+
+def measured_on():
+    """The processor, the instructions that are used of it, and the commits that were measured."""
+    machine = json.loads((out / "machine.json").read_text())
+    commits = sorted({path.read_text().strip() for path in out.glob("*.commit")})
+    return f"{machine['processor']}, kernels `{read('kernels')['kernels']}`, at {' and '.join(commits)}"
 
 
 def spread(values):
@@ -158,8 +163,8 @@ peak = encoder["float32_gflops"]
 
 print(f"""# Performance
 
-Printed by `scripts/reproduce-performance`: {encoder['threads']} threads, programs in turns, each a process of its own that warms
-up first. Ratios are of the same round: median (least-greatest). Shapes of published models have random weights. The machine is
+Printed by `scripts/reproduce-performance` on {measured_on()}:
+{encoder['threads']} threads, programs in turns, each a process of its own that warms up first. Ratios are of the same round: median (least-greatest). Shapes of published models have random weights. The machine is
 shared, and other machines differ: measure your own.
 
 ## Vision tower: CLIP ViT-L/14 at 336 pixels
