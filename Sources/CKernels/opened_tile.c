@@ -5,7 +5,7 @@
 // For each group of 32 elements an opened panel holds
 //     scales: d, float [16]; in Q6_K that of the first and that of the last 16 elements, float [16] each
 //     in types with an offset m, float [16]
-//     codes, unsigned, [8][16][4] bytes
+//     codes, [8][16][4] bytes: unsigned, but centred and signed in Q8_0 for AVX2
 // With VNNI a row and a group take eight dot products beside one multiplication and one (with an offset two) multiply-adds,
 // which want the same units: 8 in 10 (8 in 11) of the peak is what a tile can reach. AVX2 has vectors of half the length and
 // two instructions for a dot product: of nibbles it does about twice the multiply-adds of float32 (group_avx2.h).

@@ -56,9 +56,10 @@ private final class Team: @unchecked Sendable {
     /// one thread does alone between the products of a layer. Processors differ by ten times in how long a round takes.
     private static let spins: Int = {
         let rounds = 500
-        let shortest = (0..<3).map { _ in
-            ContinuousClock().measure { for _ in 0..<rounds { vlm_spin_pause() } }
-        }.min() ?? .zero
+        let shortest =
+            (0..<3).map { _ in
+                ContinuousClock().measure { for _ in 0..<rounds { vlm_spin_pause() } }
+            }.min() ?? .zero
         return max(rounds, Int(Double(rounds) * (.microseconds(100) / max(shortest, .nanoseconds(1)))))
     }()
 

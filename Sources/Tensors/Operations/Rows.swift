@@ -25,9 +25,12 @@ extension Tensor {
     public func storedRows(_ indices: [Int]) -> Tensor {
         precondition(indices.allSatisfy { 0 <= $0 && $0 < rows }, "a row index is outside 0..<\(rows)")
         let rowBytes = elementType.byteCount(of: columns)
-        let storage = TensorStorage(byteCount: indices.count * rowBytes)
-        for (row, index) in indices.enumerated() {
-            (storage.base + row * rowBytes).copyMemory(from: rawPointer + index * rowBytes, byteCount: rowBytes)
+        let storage = TensorStorage(byteCount: indices.count * rowBytes, isHuge: true)
+        ComputeContext.current.forEachRows(indices.count, columns: columns) { range in
+            for row in range {
+                let source = rawPointer + indices[row] * rowBytes
+                (storage.base + row * rowBytes).copyMemory(from: source, byteCount: rowBytes)
+            }
         }
         return Tensor(
             shape: [indices.count, columns], elementType: elementType, storage: storage, byteOffset: 0)
