@@ -86,8 +86,8 @@ void vlm_quantized_tile_portable(
 #define VLM_CASE(t, r)                                                                                               \
     case r: tile(t, r, columns, depth, q, ldq, blocks, ldb, panel, c, ldc, accumulate); break;
 
-/// Few rows wait for memory: how far ahead of the codes it is asked for.
-enum { AHEAD = 4096, STREAMED_ROWS = 2 };
+/// Few rows wait for memory: how far ahead of the codes it is asked for. (Each set's own: half as far took a Zen 3 7 % less time.)
+enum { AHEAD_AVX2 = 2048, AHEAD_AVX512 = 4096, STREAMED_ROWS = 2 };
 
 // ---- AVX2 --------------------------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ VLM_INLINE VLM_AVX2 void tile_avx2(
         for (int i = 0; i < groups; i++, g++, panel += vlm_group_bytes(type)) {
             if (rows <= STREAMED_ROWS)
                 VLM_UNROLL for (int64_t n = 0; n < vlm_group_bytes(type); n += 64)
-                    _mm_prefetch((const char *)panel + AHEAD + n, _MM_HINT_T0);
+                    _mm_prefetch((const char *)panel + AHEAD_AVX2 + n, _MM_HINT_T0);
             const vlm_group_scales scales = packed_scales8(type, head, panel + vlm_codes_bytes(type));
             add_group8(type, 0, rows, panel, &scales, row_q, row_blocks, g, sums);
         }
@@ -163,7 +163,7 @@ VLM_INLINE VLM_VNNI void tile_avx512(
         for (int i = 0; i < groups; i++, g++, panel += vlm_group_bytes(type)) {
             if (rows <= STREAMED_ROWS)
                 VLM_UNROLL for (int64_t n = 0; n < vlm_group_bytes(type); n += 64)
-                    _mm_prefetch((const char *)panel + AHEAD + n, _MM_HINT_T0);
+                    _mm_prefetch((const char *)panel + AHEAD_AVX512 + n, _MM_HINT_T0);
             const uint8_t *scales = panel + vlm_codes_bytes(type);
             if (type == VLM_Q6_K) {
                 d = _mm512_mul_ps(head_d, signed16(scales));
