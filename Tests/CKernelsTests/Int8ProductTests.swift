@@ -114,7 +114,10 @@ struct Int8ProductTests {
     @Test("every version gives the sums of the definition, bit by bit, at the extremes of the integers too")
     func definition() {
         var random = SeededGenerator(seed: 62)
-        for (count, columns, depth) in [(1, 1, 32), (2, 16, 96), (5, 17, 64), (13, 41, 256), (29, 31, 1024)] {
+        let shapes = [
+            (1, 1, 32), (2, 16, 96), (5, 17, 64), (13, 41, 256), (29, 31, 1024), (8, 35, 2304), (7, 33, 2304),
+        ]
+        for (count, columns, depth) in shapes {
             // What is rotated to equal magnitudes has integers of +-127 everywhere: the largest sums there are.
             let extreme = (count + columns).isMultiple(of: 2) && depth.isMultiple(of: 128)
             func values(_ n: Int) -> [Float] {
