@@ -61,14 +61,13 @@ public struct ComputeContext: Sendable {
     /// The context of the current task.
     @TaskLocal public static var current = ComputeContext()
 
-    /// Runs `body` so that large tensors take the memory that earlier ones gave back, which the system has at the end: it
-    /// clears every page that it hands out, a tenth of the time of a tower otherwise. Where the context has a pool already,
-    /// that one is used.
+    /// Runs `body` so that large tensors take the memory that earlier ones gave back: the system clears every page that it
+    /// hands out, a tenth of the time of a tower otherwise. What is free at the end waits for the next time, up to
+    /// `MemoryPool.keptBytes`. Where the context has a pool already, that one is used.
     public static func reusingMemory<Result>(_ body: () throws -> Result) rethrows -> Result {
         guard current.memory == nil else { return try body() }
-        let pool = MemoryPool()
-        defer { pool.close() }
-        return try reusingMemory(of: pool, body)
+        defer { MemoryPool.shared.trim(to: MemoryPool.keptBytes) }
+        return try reusingMemory(of: .shared, body)
     }
 
     /// Runs `body` so that tensors take their memory from a pool, which keeps it for the next time. Where the context has a

@@ -11,8 +11,6 @@ public final class MemoryPool: Sendable {
     private struct Blocks {
         /// Addresses of free blocks, a list for each size: eight to each power of two.
         var free = [[UInt]](repeating: [], count: 8 * Int.bitWidth)
-        /// Whether blocks that come back are kept.
-        var isOpen = true
     }
 
     private let blocks = Mutex(Blocks())
@@ -21,12 +19,17 @@ public final class MemoryPool: Sendable {
     /// - Parameter smallestBlock: bytes from which on it is asked; by default those of blocks that the system clears.
     public init(smallestBlock: Int = 1 << 16) { self.smallestBlock = smallestBlock }
 
-    deinit { close() }
+    deinit { trim(to: 0) }
 
-    /// Gives the free blocks back to the system, and from now on those of tensors that still live as soon as they end.
-    func close() {
+    /// What models without a pool of their own take the memory of a pass from.
+    static let shared = MemoryPool()
+    /// Bytes that `shared` may hold between two passes: more than those of a tower or a prompt of a few hundred tokens.
+    static let keptBytes = 256 << 20
+
+    /// Gives all free blocks back to the system if they are more than so many bytes.
+    func trim(to limit: Int) {
+        guard freeBytes > limit else { return }
         let free = blocks.withLock { blocks in
-            blocks.isOpen = false
             defer { blocks.free = blocks.free.map { _ in [] } }
             return blocks.free
         }
@@ -69,10 +72,6 @@ public final class MemoryPool: Sendable {
     }
 
     func give(_ address: UInt, size: Int) {
-        let isKept = blocks.withLock { blocks in
-            if blocks.isOpen { blocks.free[Self.list(of: size)].append(address) }
-            return blocks.isOpen
-        }
-        if !isKept { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
+        blocks.withLock { $0.free[Self.list(of: size)].append(address) }
     }
 }
