@@ -20,11 +20,21 @@ int64_t vlm_attention_task_queries(const vlm_attention *a, int64_t least_tasks) 
     return vlm_max(1, (a->queries + tasks - 1) / tasks);
 }
 
+/// By the whole call and not by the task, so that bytes do not depend on how queries were split into tasks.
+static int is_direct(const vlm_attention *a) { return a->queries * a->group <= DIRECT_ROWS; }
+
+/// Whether products are those of pairs of bfloat16.
+static int in_pairs(const vlm_kernels *k, const vlm_attention *a) {
+    return a->may_round && k->pair_tile && a->head_size % 2 == 0 && !is_direct(a);
+}
+
 size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a, int64_t queries) {
     int64_t rows = queries * a->group, d = a->head_size, nr = k->tile_columns;
     int64_t keys = vlm_panels(KEY_BLOCK, k) * nr;
     int64_t packed = keys * d + KEY_BLOCK * vlm_panels(d, k) * nr;
-    return (size_t)(2 * rows * d + 2 * rows + packed + VLM_MAX_TILE_ROWS * keys);
+    size_t floats = (size_t)(2 * rows * d + 2 * rows + packed + VLM_MAX_TILE_ROWS * keys);
+    // Panels of pairs take half of the room; rows of queries and of weights as pairs come on top.
+    return in_pairs(k, a) ? floats + (size_t)((rows * d + VLM_MAX_TILE_ROWS * keys) / 2) : floats;
 }
 
 /// The working set of one task. Row r is query head r / positions of the group at position first + r % positions.
@@ -33,6 +43,7 @@ typedef struct task {
     const vlm_attention *a;
     int64_t first, positions;
     float *q, *o, *maximum, *sum, *keys, *values, *scores;
+    uint16_t *q_pairs, *weights;  // rows of bfloat16, in pairs; NULL where products are of float32
 } task;
 
 static int64_t position_of(const task *t, int64_t row) { return t->first + row % t->positions; }
@@ -50,13 +61,19 @@ static void rows_by_block(const task *t, int64_t row, int64_t rows, int64_t bloc
     if (count == 0) return;
 
     const float *q_rows[VLM_MAX_TILE_ROWS], *p_rows[VLM_MAX_TILE_ROWS];
+    const uint16_t *pairs[VLM_MAX_TILE_ROWS];
     for (int64_t r = 0; r < rows; r++) q_rows[r] = t->q + (row + r) * d;
+    for (int64_t r = 0; t->q_pairs && r < rows; r++) pairs[r] = t->q_pairs + (row + r) * d;
     for (int n = 0; n < count; n++) {
         int64_t low = runs[n].first, high = runs[n].end;
         if (direct)
             k->product_dots(
                 VLM_F32, rows, high - low, d, t->q + row * d, d, a->k + (block + low) * a->ldk, a->ldk,
                 t->scores + low, lds);
+        else if (t->q_pairs)
+            for (int64_t j = low; j < high; j += nr)
+                k->pair_tile(
+                    rows, vlm_min(nr, high - j), d, pairs, (const uint16_t *)t->keys + j * d, t->scores + j, lds, 0);
         else
             for (int64_t j = low; j < high; j += nr)
                 k->product_tile(rows, vlm_min(nr, high - j), d, q_rows, t->keys + j * d, t->scores + j, lds, 0);
@@ -87,7 +104,16 @@ static void rows_by_block(const task *t, int64_t row, int64_t rows, int64_t bloc
             for (int64_t r = 0; r < rows; r++)
                 k->weighted_sum(
                     high - low, d, p_rows[r], a->v + (block + low) * a->ldv, a->ldv, t->o + (row + r) * d);
-        else
+        else if (t->q_pairs) {
+            for (int64_t r = 0; r < rows; r++) {
+                pairs[r] = t->weights + r * lds + low;
+                k->round_pairs(high - low, p_rows[r], t->weights + r * lds + low);
+            }
+            for (int64_t j = 0; j < d; j += nr)
+                k->pair_tile(
+                    rows, vlm_min(nr, d - j), high - low, pairs,
+                    (const uint16_t *)t->values + j * KEY_BLOCK + low * nr, t->o + row * d + j, d, 1);
+        } else
             for (int64_t j = 0; j < d; j += nr)
                 k->product_tile(
                     rows, vlm_min(nr, d - j), high - low, p_rows, t->values + j * KEY_BLOCK + low * nr,
@@ -119,23 +145,34 @@ void vlm_attention_queries(
     t.keys = t.sum + rows;
     t.values = t.keys + vlm_panels(KEY_BLOCK, k) * nr * d;
     t.scores = t.values + KEY_BLOCK * vlm_panels(d, k) * nr;
+    if (in_pairs(k, a)) {
+        t.q_pairs = (uint16_t *)(t.scores + VLM_MAX_TILE_ROWS * vlm_panels(KEY_BLOCK, k) * nr);
+        t.weights = t.q_pairs + rows * d;
+    }
 
     int64_t low, high;
     vlm_attention_visible(a, first, end, &low, &high);
     for (int64_t r = 0; r < rows; r++) {
         int64_t head = r / positions;
         k->scale(d, a->scale * LOG2_E, a->q + position_of(&t, r) * a->ldq + head * d, t.q + r * d);
+        if (t.q_pairs) k->round_pairs(d, t.q + r * d, t.q_pairs + r * d);
         t.maximum[r] = NO_KEY;
         t.sum[r] = 0;
     }
     memset(t.o, 0, (size_t)(rows * d) * 4);
 
-    // By the whole call and not by the task, so that bytes do not depend on how queries were split into tasks.
-    int direct = a->queries * a->group <= DIRECT_ROWS;
+    int direct = is_direct(a);
     // Blocks start at multiples of KEY_BLOCK whatever the task, so that a row's sums do not depend on its neighbours.
     for (int64_t block = low / KEY_BLOCK * KEY_BLOCK; block < high; block += KEY_BLOCK) {
         int64_t length = vlm_min(KEY_BLOCK, high - block);
-        if (!direct) {
+        if (t.q_pairs) {
+            for (int64_t j = 0; j < length; j += nr)
+                k->pack_pairs_out_in(
+                    vlm_min(nr, length - j), d, a->k + (block + j) * a->ldk, a->ldk, (uint16_t *)t.keys + j * d);
+            for (int64_t j = 0; j < d; j += nr)
+                k->pack_pairs_in_out(
+                    vlm_min(nr, d - j), length, a->v + block * a->ldv + j, a->ldv, (uint16_t *)t.values + j * KEY_BLOCK);
+        } else if (!direct) {
             for (int64_t j = 0; j < length; j += nr)
                 k->pack_out_in(
                     VLM_F32, vlm_min(nr, length - j), d, a->k + (block + j) * a->ldk, a->ldk, t.keys + j * d);

@@ -54,6 +54,9 @@ public struct Linear: Sendable {
     /// Whether the map is its weight and bias alone.
     fileprivate var isPlain: Bool { adapter == nil }
 
+    /// Whether the product of these rows is one of integers: then what leads to them may be rounded as well.
+    public func isRounded(for x: Tensor) -> Bool { native(for: x) != nil }
+
     fileprivate func native(for x: Tensor, _ activation: Activation = .identity) -> NativeMap? {
         guard let packed else { return nil }
         let map = NativeMap(packed, bias: bias, activation: activation)

@@ -44,7 +44,9 @@ struct AttentionTests {
             v = random.floats((c.keys - 1) * ldk + c.headSize)
         }
 
-        func run(_ set: KernelSet, task: Int? = nil) -> (output: Fenced<Float>, logSumExp: Fenced<Float>) {
+        func run(_ set: KernelSet, task: Int? = nil, mayRound: Bool = false) -> (
+            output: Fenced<Float>, logSumExp: Fenced<Float>
+        ) {
             let q = Fenced(q), k = Fenced(k), v = Fenced(v)
             let bounds = (0..<c.queries).map { c.mask.keys($0, queries: c.queries, keys: c.keys) }
             let first = Fenced(bounds.map { Int64($0.first) }), end = Fenced(bounds.map { Int64($0.end) })
@@ -53,7 +55,7 @@ struct AttentionTests {
             var a = vlm_attention(
                 head_size: Int64(c.headSize), group: Int64(c.group), queries: Int64(c.queries), keys: Int64(c.keys),
                 q: q.pointer, ldq: Int64(ldq), k: k.pointer, v: v.pointer, ldk: Int64(ldk), ldv: Int64(ldk),
-                output: output.pointer, ldo: Int64(ldo), scale: scale,
+                output: output.pointer, ldo: Int64(ldo), scale: scale, may_round: mayRound ? 1 : 0,
                 first_key: c.mask == .full || c.mask == .causal ? nil : UnsafePointer(first.pointer),
                 end_key: c.mask == .full ? nil : UnsafePointer(end.pointer), own_first: nil, own_end: nil,
                 log_sum_exp: lse.pointer, ldl: Int64(ldl))
@@ -184,6 +186,49 @@ struct AttentionTests {
         }
     }
 
+    @Test(
+        "factors in bfloat16 change outputs by no more than their rounding",
+        arguments: [
+            AttentionCase(queries: 577, keys: 577, group: 1, headSize: 64, mask: .full),
+            AttentionCase(queries: 33, keys: 545, group: 3, headSize: 64, mask: .causal),
+            AttentionCase(queries: 300, keys: 301, group: 1, headSize: 72, mask: .window),
+            AttentionCase(queries: 61, keys: 577, group: 2, headSize: 128, mask: .emptyRows),
+            AttentionCase(queries: 40, keys: 90, group: 4, headSize: 34, mask: .prefix),
+        ])
+    func rounded(c: AttentionCase) {
+        let problem = Problem(c, seed: 44), (q, k) = (problem.q, problem.k)
+        for set in KernelSet.available where set.functions.pair_tile != nil {
+            let (output, lse) = problem.run(set, mayRound: true)
+            let (values, sums, split) = (output.values, lse.values, problem.run(set, task: 12, mayRound: true))
+            #expect(split.output.values == values && split.logSumExp.values == sums)
+            var (total, count) = (0.0, 0.0)
+            for i in 0..<c.queries {
+                let (first, end) = c.mask.keys(i, queries: c.queries, keys: c.keys)
+                for g in 0..<c.group {
+                    // Both factors of a score are off by 2^-9 of themselves.
+                    var largest = 0.0
+                    for j in first..<max(first, end) {
+                        let terms = (0..<c.headSize).reduce(0.0) {
+                            $0 + Double(abs(q[i * problem.ldq + g * c.headSize + $1] * k[j * problem.ldk + $1]))
+                        }
+                        largest = max(largest, 0x1p-8 * terms * Double(problem.scale))
+                    }
+                    let exact = problem.exact(i, g), sum = Double(sums[g * problem.ldl + i])
+                    #expect(exact.logSumExp == sum || (exact.logSumExp - sum).magnitude <= 1.01 * largest + 1e-6)
+                    for x in 0..<c.headSize {
+                        let error = (Double(values[i * problem.ldo + g * c.headSize + x]) - exact.output[x]).magnitude
+                        // Weights, values of at most 1, and weights once more where they are rounded.
+                        #expect(error <= 1.05 * 2 * largest + 0x1p-8 + 1e-6)
+                        (total, count) = (total + error, count + 1)
+                    }
+                }
+            }
+            // Roundings of either sign: the mean is far below the bound, and above what float32 would leave.
+            #expect((1e-6...0x1p-9).contains(total / count), "\(total / count)")
+            #expect(output.isIntact && lse.isIntact)
+        }
+    }
+
     @Test("a row far above its neighbours does not overflow", arguments: KernelSet.available)
     func largeScores(set: KernelSet) {
         // Scores of +-1000: the maximum must be taken out before the exponential, in every block anew.
@@ -194,6 +239,7 @@ struct AttentionTests {
         var a = vlm_attention(
             head_size: Int64(d), group: 1, queries: 1, keys: Int64(keys), q: q.pointer, ldq: Int64(d), k: k.pointer,
             v: v.pointer, ldk: Int64(d), ldv: Int64(d), output: output.pointer, ldo: Int64(d), scale: 0.125,
+            may_round: 0,
             first_key: nil, end_key: nil, own_first: nil, own_end: nil, log_sum_exp: lse.pointer, ldl: 1)
         let scratch = Fenced([Float](repeating: .nan, count: vlm_attention_scratch(set.table, &a, 1)))
         vlm_attention_queries(set.table, &a, 0, 1, scratch.pointer)

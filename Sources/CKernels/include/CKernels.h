@@ -185,6 +185,18 @@ typedef struct vlm_kernels {
         int64_t n, const float *x, const float *weight, float epsilon, const float *dy, float *dx, int accumulate,
         float *dweight, float *dbias);
 
+    /// The same as `product_tile` with factors in bfloat16: rows of `depth` values, rounded up to even, and a panel of pairs
+    /// (pairs.c). NULL, as what follows, in sets that have no faster form than float32.
+    void (*pair_tile)(
+        int64_t rows, int64_t columns, int64_t depth, const uint16_t *const *a, const uint16_t *panel, float *c, int64_t ldc,
+        int accumulate);
+    /// y = x in bfloat16, halves to even; an odd `n` is followed by a zero.
+    void (*round_pairs)(int64_t n, const float *x, uint16_t *y);
+    /// `pack_out_in` of float32 into a panel of pairs.
+    void (*pack_pairs_out_in)(int64_t columns, int64_t depth, const float *w, int64_t ldw, uint16_t *panel);
+    /// `pack_in_out` of float32 into a panel of pairs.
+    void (*pack_pairs_in_out)(int64_t columns, int64_t depth, const float *w, int64_t ldw, uint16_t *panel);
+
     void (*rms_norm_backward)(
         int64_t n, const float *x, const float *weight, float epsilon, const float *dy, float *dx, int accumulate,
         float *dweight);
@@ -402,6 +414,7 @@ typedef struct vlm_attention {
     const int64_t *own_first, *own_end;
     /// Log-sum-exp of the scaled scores, [G][Nq] with row distance `ldl`, or NULL. -infinity for a row without keys.
     float *log_sum_exp;
+    int may_round;         // queries, keys, weights and values to bfloat16, in sets that have `pair_tile`; sums are float32
     int64_t ldl;
 } vlm_attention;
 

@@ -9,16 +9,20 @@ import Foundation
 ///   - keys: `[Nk, keyValueHeads · d]`.
 ///   - values: `[Nk, keyValueHeads · d]`.
 ///   - mask: the keys each query sees; a query that sees none gives 0.
+///   - mayRound: whether the factors of products may be rounded to bfloat16 (8 bits), where the processor is faster with
+///     that and nobody wants gradients. Sums and the softmax are float32 always.
 /// - Returns: `[Nq, heads · d]`.
 /// - Complexity: O(Nq · Nk · heads · d) multiply-adds, O(d) memory a query.
 ///
 /// Source: FlashAttention-2 (arXiv 2307.08691), algorithm 1.
 public func attention(
-    queries: Tensor, keys: Tensor, values: Tensor, heads: Int, keyValueHeads: Int, mask: AttentionMask
+    queries: Tensor, keys: Tensor, values: Tensor, heads: Int, keyValueHeads: Int, mask: AttentionMask,
+    mayRound: Bool = false
 ) -> Tensor {
     precondition(keys.shape == values.shape, "keys \(keys.shape), values \(values.shape)")
-    let shape = AttentionShape(
+    var shape = AttentionShape(
         queries: queries, keyRows: keys.rows, heads: heads, keyValueHeads: keyValueHeads, mask: mask)
+    shape.mayRound = mayRound
     guard isTracking(queries, keys, values) else {
         return attention(queries, keys.floatPointer, values.floatPointer, shape, logSumExp: nil)
     }
@@ -31,15 +35,15 @@ public func attention(
 
 /// The same attention over the keys and values of a cache, which no gradient flows back to.
 public func attention(
-    queries: Tensor, keys: RowBuffer, values: RowBuffer, heads: Int, keyValueHeads: Int, mask: AttentionMask
+    queries: Tensor, keys: RowBuffer, values: RowBuffer, heads: Int, keyValueHeads: Int, mask: AttentionMask,
+    mayRound: Bool = false
 ) -> Tensor {
     precondition(keys.count == values.count, "\(keys.count) keys, \(values.count) values")
+    var shape = AttentionShape(
+        queries: queries, keyRows: keys.count, heads: heads, keyValueHeads: keyValueHeads, mask: mask)
+    shape.mayRound = mayRound
     return withExtendedLifetime((keys, values)) {
-        attention(
-            queries, keys.floats, values.floats,
-            AttentionShape(
-                queries: queries, keyRows: keys.count, heads: heads, keyValueHeads: keyValueHeads, mask: mask),
-            logSumExp: nil)
+        attention(queries, keys.floats, values.floats, shape, logSumExp: nil)
     }
 }
 

@@ -59,6 +59,8 @@ public enum AttentionMask: Sendable {
 struct AttentionShape {
     let total, keys, queryWidth, headSize, group, keyValueHeads: Int
     let bounds: AttentionMask.Bounds
+    /// Whether factors may be rounded to bfloat16.
+    var mayRound = false
 
     /// The mask's bounds as the kernels take them.
     struct Pointers {
@@ -106,7 +108,8 @@ struct AttentionShape {
             head_size: Int64(headSize), group: Int64(group), queries: Int64(total), keys: Int64(keys),
             q: q + head * group * headSize, ldq: Int64(queryWidth), k: k + head * headSize, v: v + head * headSize,
             ldk: stride, ldv: stride, output: nil, ldo: Int64(queryWidth), scale: 1 / Float(headSize).squareRoot(),
-            first_key: bounds.first, end_key: bounds.end, own_first: bounds.ownFirst, own_end: bounds.ownEnd,
+            may_round: mayRound ? 1 : 0, first_key: bounds.first, end_key: bounds.end, own_first: bounds.ownFirst,
+            own_end: bounds.ownEnd,
             log_sum_exp: nil, ldl: Int64(total))
     }
 }
