@@ -25,11 +25,11 @@ void vlm_silu_gate_portable(int64_t n, const float *gate, const float *up, float
 }
 
 void vlm_finish_tile_portable(
-    int64_t rows, int64_t columns, float *c, int64_t ldc, const float *bias, vlm_activation activation) {
+    int64_t rows, int64_t columns, const float *tile, int64_t ldt, const vlm_epilogue *e, float *c, int64_t ldc) {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < columns; j++) {
-            float x = c[r * ldc + j] + (bias ? bias[j] : 0);
-            c[r * ldc + j] = activation_portable(activation, x);
+            float y = activation_portable(e->activation, tile[r * ldt + j] + (e->bias ? e->bias[j] : 0));
+            c[r * ldc + j] = e->residual ? y + e->residual[r * e->ldr + j] : y;
         }
 }
 
@@ -68,37 +68,38 @@ VLM_AVX2 void vlm_silu_gate_avx2(int64_t n, const float *gate, const float *up, 
 }
 
 VLM_INLINE VLM_AVX2 void finish_avx2(
-    vlm_activation activation, int64_t rows, int64_t columns, float *c, int64_t ldc, const float *bias) {
+    vlm_activation activation, int64_t rows, int64_t columns, const float *tile, int64_t ldt, const vlm_epilogue *e, float *c,
+    int64_t ldc) {
     // Four rows are loaded before any is stored: rows often lie a multiple of 4 KB apart, and the processor takes a load for
     // one of what was stored there just before.
     enum { ROWS = 4 };
     for (int64_t r = 0; r < rows; r += ROWS) {
         const int64_t some = vlm_min(ROWS, rows - r);
         VLM_EACH(8, i, columns, {
-            __m256 b = bias ? load8(bias + i, count) : _mm256_setzero_ps();
+            __m256 b = e->bias ? load8(e->bias + i, count) : _mm256_setzero_ps();
             __m256 v[ROWS];
-            if (some == ROWS) {
-                VLM_UNROLL for (int n = 0; n < ROWS; n++) v[n] = load8(c + (r + n) * ldc + i, count);
-                VLM_UNROLL for (int n = 0; n < ROWS; n++) v[n] = activation8(activation, _mm256_add_ps(v[n], b));
-                VLM_UNROLL for (int n = 0; n < ROWS; n++) store8(c + (r + n) * ldc + i, count, v[n]);
-            } else
-                for (int64_t n = 0; n < some; n++) {
-                    float *p = c + (r + n) * ldc + i;
-                    store8(p, count, activation8(activation, _mm256_add_ps(load8(p, count), b)));
-                }
+            VLM_UNROLL for (int n = 0; n < ROWS; n++) {
+                if (n >= some) break;
+                v[n] = activation8(activation, _mm256_add_ps(load8(tile + (r + n) * ldt + i, count), b));
+                if (e->residual) v[n] = _mm256_add_ps(v[n], load8(e->residual + (r + n) * e->ldr + i, count));
+            }
+            VLM_UNROLL for (int n = 0; n < ROWS; n++)
+                if (n < some) store8(c + (r + n) * ldc + i, count, v[n]);
         });
     }
 }
 
 VLM_AVX2 void vlm_finish_tile_avx2(
-    int64_t rows, int64_t columns, float *c, int64_t ldc, const float *bias, vlm_activation activation) {
-    switch (activation) {
-    case VLM_IDENTITY: finish_avx2(VLM_IDENTITY, rows, columns, c, ldc, bias); break;
-    case VLM_GELU: finish_avx2(VLM_GELU, rows, columns, c, ldc, bias); break;
-    case VLM_QUICK_GELU: finish_avx2(VLM_QUICK_GELU, rows, columns, c, ldc, bias); break;
-    case VLM_SILU: finish_avx2(VLM_SILU, rows, columns, c, ldc, bias); break;
-    case VLM_RELU: finish_avx2(VLM_RELU, rows, columns, c, ldc, bias); break;
+    int64_t rows, int64_t columns, const float *tile, int64_t ldt, const vlm_epilogue *e, float *c, int64_t ldc) {
+#define RUN(f) finish_avx2(f, rows, columns, tile, ldt, e, c, ldc)
+    switch (e->activation) {
+    case VLM_IDENTITY: RUN(VLM_IDENTITY); break;
+    case VLM_GELU: RUN(VLM_GELU); break;
+    case VLM_QUICK_GELU: RUN(VLM_QUICK_GELU); break;
+    case VLM_SILU: RUN(VLM_SILU); break;
+    case VLM_RELU: RUN(VLM_RELU); break;
     }
+#undef RUN
 }
 
 // ---- AVX-512 -----------------------------------------------------------------------------------------------------
@@ -134,37 +135,38 @@ VLM_AVX512 void vlm_silu_gate_avx512(int64_t n, const float *gate, const float *
 }
 
 VLM_INLINE VLM_AVX512 void finish_avx512(
-    vlm_activation activation, int64_t rows, int64_t columns, float *c, int64_t ldc, const float *bias) {
+    vlm_activation activation, int64_t rows, int64_t columns, const float *tile, int64_t ldt, const vlm_epilogue *e, float *c,
+    int64_t ldc) {
     // Four rows are loaded before any is stored: rows often lie a multiple of 4 KB apart, and the processor takes a load for
     // one of what was stored there just before.
     enum { ROWS = 4 };
     for (int64_t r = 0; r < rows; r += ROWS) {
         const int64_t some = vlm_min(ROWS, rows - r);
         VLM_EACH(16, i, columns, {
-            __m512 b = bias ? load16(bias + i, count) : _mm512_setzero_ps();
+            __m512 b = e->bias ? load16(e->bias + i, count) : _mm512_setzero_ps();
             __m512 v[ROWS];
-            if (some == ROWS) {
-                VLM_UNROLL for (int n = 0; n < ROWS; n++) v[n] = load16(c + (r + n) * ldc + i, count);
-                VLM_UNROLL for (int n = 0; n < ROWS; n++) v[n] = activation16(activation, _mm512_add_ps(v[n], b));
-                VLM_UNROLL for (int n = 0; n < ROWS; n++) store16(c + (r + n) * ldc + i, count, v[n]);
-            } else
-                for (int64_t n = 0; n < some; n++) {
-                    float *p = c + (r + n) * ldc + i;
-                    store16(p, count, activation16(activation, _mm512_add_ps(load16(p, count), b)));
-                }
+            VLM_UNROLL for (int n = 0; n < ROWS; n++) {
+                if (n >= some) break;
+                v[n] = activation16(activation, _mm512_add_ps(load16(tile + (r + n) * ldt + i, count), b));
+                if (e->residual) v[n] = _mm512_add_ps(v[n], load16(e->residual + (r + n) * e->ldr + i, count));
+            }
+            VLM_UNROLL for (int n = 0; n < ROWS; n++)
+                if (n < some) store16(c + (r + n) * ldc + i, count, v[n]);
         });
     }
 }
 
 VLM_AVX512 void vlm_finish_tile_avx512(
-    int64_t rows, int64_t columns, float *c, int64_t ldc, const float *bias, vlm_activation activation) {
-    switch (activation) {
-    case VLM_IDENTITY: finish_avx512(VLM_IDENTITY, rows, columns, c, ldc, bias); break;
-    case VLM_GELU: finish_avx512(VLM_GELU, rows, columns, c, ldc, bias); break;
-    case VLM_QUICK_GELU: finish_avx512(VLM_QUICK_GELU, rows, columns, c, ldc, bias); break;
-    case VLM_SILU: finish_avx512(VLM_SILU, rows, columns, c, ldc, bias); break;
-    case VLM_RELU: finish_avx512(VLM_RELU, rows, columns, c, ldc, bias); break;
+    int64_t rows, int64_t columns, const float *tile, int64_t ldt, const vlm_epilogue *e, float *c, int64_t ldc) {
+#define RUN(f) finish_avx512(f, rows, columns, tile, ldt, e, c, ldc)
+    switch (e->activation) {
+    case VLM_IDENTITY: RUN(VLM_IDENTITY); break;
+    case VLM_GELU: RUN(VLM_GELU); break;
+    case VLM_QUICK_GELU: RUN(VLM_QUICK_GELU); break;
+    case VLM_SILU: RUN(VLM_SILU); break;
+    case VLM_RELU: RUN(VLM_RELU); break;
     }
+#undef RUN
 }
 
 #endif

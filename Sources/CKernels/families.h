@@ -18,15 +18,33 @@
 
 static inline int64_t vlm_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t vlm_max(int64_t a, int64_t b) { return a > b ? a : b; }
-/// Copies a tile. One that is to be finished is computed beside nothing else and copied to c at the end: in c, whose rows
-/// often lie a multiple of 4 KB apart, loads would wait until the stores of the other rows have reached the cache.
-static inline void vlm_copy_tile(
-    int64_t rows, int64_t columns, const float *from, int64_t ld_from, float *to, int64_t ld_to) {
-    for (int64_t r = 0; r < rows; r++)
-        if (columns == 32)
-            memcpy(to + r * ld_to, from + r * ld_from, 128);  // a size that is known needs no call
-        else
-            memcpy(to + r * ld_to, from + r * ld_from, (size_t)columns * 4);
+/// Whether anything follows the sums.
+static inline int vlm_has_epilogue(const vlm_epilogue *e) {
+    return e->bias || e->residual || e->activation != VLM_IDENTITY;
+}
+/// Asks for the lines of c that a tile will be written to, and of its residual, while its sums are computed: none of them has been
+/// in the cache for long. (An instruction that is ignored where it is not known.)
+static inline void vlm_expect_tile(
+    const vlm_epilogue *e, int64_t row, int64_t rows, int64_t j, int64_t columns, const float *c, int64_t ldc) {
+    enum { LINE = 16 };
+    for (int64_t r = row; r < row + rows; r++)
+        for (int64_t i = 0; i < columns; i += LINE) {
+#ifdef VLM_X86
+            __asm__ volatile("prefetchw %0" : : "m"(c[r * ldc + j + i]));
+#endif
+            if (e->residual) __builtin_prefetch(e->residual + r * e->ldr + j + i);
+        }
+}
+/// Finishes a tile whose first element is c[row][j], from where its sums are: c, or memory of its own. Those are better: rows of c
+/// often lie a multiple of 4 KB apart, and loads would wait until the stores of the other rows have reached the cache.
+static inline void vlm_finish(
+    const vlm_kernels *k, const vlm_epilogue *e, int64_t row, int64_t rows, int64_t j, int64_t columns, const float *tile,
+    int64_t ldt, float *c, int64_t ldc) {
+    if (!vlm_has_epilogue(e)) return;
+    vlm_epilogue own = *e;
+    if (e->bias) own.bias += j;
+    if (e->residual) own.residual += row * e->ldr + j;
+    k->finish_tile(rows, columns, tile, ldt, &own, c + row * ldc + j, ldc);
 }
 /// Rows of the next tile when `left` rows remain: the last two tiles share their rows evenly, because a tile of very
 /// few rows waits for its own sums.
@@ -103,7 +121,7 @@ static inline float vlm_load(vlm_element type, const void *base, int64_t i) {
     void vlm_int8_row_##isa(int64_t, const float *, float *, int8_t *, vlm_row_block *);                                      \
     void vlm_quantize_row_##isa(int64_t, const float *, int8_t *, vlm_row_block *);                                  \
     void vlm_weighted_sum_##isa(int64_t, int64_t, const float *, const float *, int64_t, float *);                   \
-    void vlm_finish_tile_##isa(int64_t, int64_t, float *, int64_t, const float *, vlm_activation);                   \
+    void vlm_finish_tile_##isa(int64_t, int64_t, const float *, int64_t, const vlm_epilogue *, float *, int64_t);    \
     void vlm_softmax_##isa(int64_t, float *);                                                                        \
     void vlm_online_softmax_##isa(int64_t, const int64_t *, float *const *, float *, float *, float *);               \
     void vlm_layer_norm_##isa(int64_t, const float *, const float *, const float *, float, float *);                 \

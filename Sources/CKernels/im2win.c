@@ -146,12 +146,12 @@ void vlm_convolution_rows(
         for (int64_t j = first_filter; j < end_filter; j += nr) {
             int64_t columns = vlm_min(nr, end_filter - j);
             float *out = output + (first * c->output_width + p) * ldc + j;
+            const vlm_epilogue epilogue = {.bias = bias ? bias + j : NULL, .activation = activation};
             for (int64_t t = 0, q = 0; t < tiles; q += rows[t], t++) {
                 k->window_tile(
                     rows[t], columns, runs, depth / runs, a + q, c->width * c->channels, panels + j * depth,
                     out + q * ldc, ldc);
-                if (bias || activation != VLM_IDENTITY)
-                    k->finish_tile(rows[t], columns, out + q * ldc, ldc, bias ? bias + j : NULL, activation);
+                vlm_finish(k, &epilogue, q, rows[t], 0, columns, out + q * ldc, ldc, out, ldc);
             }
         }
     }

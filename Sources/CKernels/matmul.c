@@ -24,12 +24,6 @@ size_t vlm_product_scratch(const vlm_kernels *k) {
     return (size_t)vlm_max((PANELS + 1) * DEPTH_BLOCK * k->tile_columns, DOTS_COLUMNS * DOTS_STRIDE);
 }
 
-static void finish(const vlm_kernels *k, const vlm_product *p, int64_t row, int64_t rows, int64_t j, int64_t columns) {
-    if (!p->bias && p->activation == VLM_IDENTITY) return;
-    k->finish_tile(
-        rows, columns, p->c + row * p->ldc + j, p->ldc, p->bias ? p->bias + j : NULL, p->activation);
-}
-
 /// `rows` is room for a panel's weights, [tile_columns][DEPTH_BLOCK]; only blocks need it.
 static void pack(
     const vlm_kernels *k, const vlm_product *p, int64_t j, int64_t columns, int64_t depth_start, int64_t depth,
@@ -74,12 +68,13 @@ static void block(
                 int64_t columns = vlm_min(nr, end - n);
                 float *c = p->c + row * p->ldc + n, *panel = scratch + (n - j) * block_depth;
                 int adds = start > 0 || p->accumulate;
-                if (last && (p->bias || p->activation != VLM_IDENTITY)) {
+                vlm_expect_tile(&p->epilogue, row, rows, n, columns, p->c, p->ldc);
+                if (last && vlm_has_epilogue(&p->epilogue)) {
                     _Alignas(64) float tile[VLM_MAX_TILE_ROWS * VLM_MAX_TILE_COLUMNS];
-                    if (adds) vlm_copy_tile(rows, columns, c, p->ldc, tile, columns);
+                    for (int64_t r = 0; adds && r < rows; r++)
+                        memcpy(tile + r * columns, c + r * p->ldc, (size_t)columns * 4);
                     k->product_tile(rows, columns, depth, a, panel, tile, columns, adds);
-                    k->finish_tile(rows, columns, tile, columns, p->bias ? p->bias + n : NULL, p->activation);
-                    vlm_copy_tile(rows, columns, tile, columns, c, p->ldc);
+                    vlm_finish(k, &p->epilogue, row, rows, n, columns, tile, columns, p->c, p->ldc);
                 } else
                     k->product_tile(rows, columns, depth, a, panel, c, p->ldc, adds);
             }
@@ -115,12 +110,12 @@ void vlm_product_columns(
             k->product_dots(
                 p->w_type, p->rows, end - first, p->depth, p->a, p->lda, vlm_at(p->w_type, p->w, first * p->ldw),
                 p->ldw, p->c + first, p->ldc);
-        finish(k, p, 0, p->rows, first, end - first);
+        vlm_finish(k, &p->epilogue, 0, p->rows, first, end - first, p->c + first, p->ldc, p->c, p->ldc);
         return;
     }
     if (p->depth == 0) {
         for (int64_t r = 0; r < p->rows && !p->accumulate; r++) memset(p->c + r * p->ldc + first, 0, (size_t)(end - first) * 4);
-        finish(k, p, 0, p->rows, first, end - first);
+        vlm_finish(k, &p->epilogue, 0, p->rows, first, end - first, p->c + first, p->ldc, p->c, p->ldc);
         return;
     }
     int narrow = p->rows <= NARROW_ROWS;

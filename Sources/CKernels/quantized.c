@@ -316,12 +316,6 @@ static int64_t next_outliers(
     return 0;
 }
 
-static void finish(
-    const vlm_kernels *k, const vlm_quantized_product *p, int64_t row, int64_t rows, int64_t j, int64_t columns) {
-    if (p->bias || p->activation != VLM_IDENTITY)
-        k->finish_tile(rows, columns, p->c + row * p->ldc + j, p->ldc, p->bias ? p->bias + j : NULL, p->activation);
-}
-
 /// Bytes of rows that are multiplied with one panel after another while they stay in the L2 cache.
 enum { ROW_BLOCK_BYTES = 1 << 19 };
 
@@ -334,16 +328,14 @@ static void quantized_panel(
         rows = vlm_next_rows(end - row, k->quantized_rows);
         float *c = p->c + row * p->ldc + j;
         const int8_t *q = p->q + row * p->ldq;
-        if (p->w_type == VLM_I8 && (p->bias || p->activation != VLM_IDENTITY)) {
-            _Alignas(64) float tile[VLM_MAX_TILE_ROWS * 2 * VLM_PANEL_COLUMNS];
-            k->int8_tile(rows, columns, p->depth, q, p->ldq, p->blocks + row, panel, tile, columns);
-            k->finish_tile(rows, columns, tile, columns, p->bias ? p->bias + j : NULL, p->activation);
-            vlm_copy_tile(rows, columns, tile, columns, c, p->ldc);
-            continue;
-        }
         if (p->w_type == VLM_I8) {
-            k->int8_tile(rows, columns, p->depth, q, p->ldq, p->blocks + row, panel, c, p->ldc);
-            finish(k, p, row, rows, j, columns);
+            _Alignas(64) float sums[VLM_MAX_TILE_ROWS * 2 * VLM_PANEL_COLUMNS];
+            int ends = !vlm_has_epilogue(&p->epilogue);
+            float *tile = ends ? c : sums;
+            int64_t ldt = ends ? p->ldc : columns;
+            vlm_expect_tile(&p->epilogue, row, rows, j, columns, p->c, p->ldc);
+            k->int8_tile(rows, columns, p->depth, q, p->ldq, p->blocks + row, panel, tile, ldt);
+            vlm_finish(k, &p->epilogue, row, rows, j, columns, tile, ldt, p->c, p->ldc);
             continue;
         }
         for (int64_t start = 0; start < groups; start += PIECE) {
@@ -359,7 +351,7 @@ static void quantized_panel(
                         panel + g / unit * vlm_panel_block_bytes(p->w_type), c + r * p->ldc, p->ldc, 1);
             }
         }
-        finish(k, p, row, rows, j, columns);
+        vlm_finish(k, &p->epilogue, row, rows, j, columns, c, p->ldc, p->c, p->ldc);
     }
 }
 
@@ -448,7 +440,7 @@ static void opened_columns(
             opened_outliers(
                 k, p, g, j, columns, first, end, opened + (g - start) * vlm_opened_group_bytes(p->w_type), panel_bytes);
     }
-    finish(k, p, first, end - first, j, columns);
+    vlm_finish(k, &p->epilogue, first, end - first, j, columns, p->c + first * p->ldc + j, p->ldc, p->c, p->ldc);
 }
 
 void vlm_quantized_columns(

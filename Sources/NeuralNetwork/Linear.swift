@@ -29,37 +29,42 @@ public struct Linear: Sendable {
             adapter: weights.lowRankAdapter(inputs: inputs, outputs: outputs), quantizedTo: weights.blocks)
     }
 
-    /// activation(x wᵀ + b), `[..., in]` -> `[..., out]`.
+    /// activation(x wᵀ + b) + residual, `[..., in]` -> `[..., out]`.
     /// - Parameters:
+    ///   - residual: what is added at the end, `[..., out]`.
     ///   - isRowInvariant: whether a row's bytes must be the same however many rows there are.
     ///   - precision: what a native product keeps of the rows.
     public func callAsFunction(
-        _ x: Tensor, activation: Activation = .identity, isRowInvariant: Bool = false,
+        _ x: Tensor, activation: Activation = .identity, residual: Tensor? = nil, isRowInvariant: Bool = false,
         precision: RowPrecision = .eightBits
     ) -> Tensor {
-        guard let adapter else { return frozen(x, activation, isRowInvariant, precision) }
-        let y = frozen(x, .identity, isRowInvariant, precision) + adapter(x)
-        return activation == .identity ? y : y.activated(by: activation)
+        guard let adapter else { return frozen(x, activation, residual, isRowInvariant, precision) }
+        let sum = frozen(x, .identity, nil, isRowInvariant, precision) + adapter(x)
+        let y = activation == .identity ? sum : sum.activated(by: activation)
+        return residual.map { $0 + y } ?? y
     }
 
     private func frozen(
-        _ x: Tensor, _ activation: Activation, _ isRowInvariant: Bool, _ precision: RowPrecision
+        _ x: Tensor, _ activation: Activation, _ residual: Tensor?, _ isRowInvariant: Bool, _ precision: RowPrecision
     ) -> Tensor {
-        if let map = native(for: x, activation) {
+        if let map = native(for: x, activation, residual: residual) {
             return nativeProducts(x, [map], precision: precision)[0]  // rows are invariant
         }
-        return product(x, weight, bias: bias, activation: activation, isRowInvariant: isRowInvariant)
+        return product(
+            x, weight, bias: bias, activation: activation, residual: residual, isRowInvariant: isRowInvariant)
     }
-
-    /// Whether the map is its weight and bias alone.
-    fileprivate var isPlain: Bool { adapter == nil }
 
     /// Whether the product of these rows is one of integers: then what leads to them may be rounded as well.
     public func isRounded(for x: Tensor) -> Bool { native(for: x) != nil }
 
-    fileprivate func native(for x: Tensor, _ activation: Activation = .identity) -> NativeMap? {
+    /// Whether the map is its weight and bias alone.
+    fileprivate var isPlain: Bool { adapter == nil }
+
+    fileprivate func native(
+        for x: Tensor, _ activation: Activation = .identity, residual: Tensor? = nil
+    ) -> NativeMap? {
         guard let packed else { return nil }
-        let map = NativeMap(packed, bias: bias, activation: activation)
+        let map = NativeMap(packed, bias: bias, activation: activation, residual: residual)
         return map.isWanted(for: x) ? map : nil
     }
 }

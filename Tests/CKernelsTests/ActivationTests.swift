@@ -97,29 +97,38 @@ struct ActivationTests {
 
     @Test(
         "the epilogue adds the bias, activates, and leaves the rest of the rows alone", arguments: KernelSet.available)
-    func epilogue(set: KernelSet) {
+    func finishes(set: KernelSet) {
         var random = SeededGenerator(seed: 8)
         for rows in [1, 2, 5] {
             for columns in 1...35 {
                 for activation in Activation.allCases {
-                    for hasBias in [false, true] {
+                    for (hasBias, hasResidual, isInPlace) in [
+                        (false, false, true), (true, false, true), (true, true, false), (false, true, true),
+                    ] {
                         let ldc = columns + 2, bias = random.floats(columns)
+                        let ldr = columns + 1, residual = random.floats((rows - 1) * ldr + columns)
                         var start = random.floats((rows - 1) * ldc + columns).map { 4 * $0 }
                         for i in start.indices where i % ldc >= columns { start[i] = untouched }
-                        let c = Fenced(start), b = Fenced(bias)
+                        let c = Fenced(start), b = Fenced(bias), r = Fenced(residual)
+                        let tile = Fenced((0..<rows).flatMap { start[$0 * ldc..<$0 * ldc + columns] })
+                        var after = epilogue(bias: hasBias ? UnsafePointer(b.pointer) : nil, activation.code)
+                        if hasResidual { (after.residual, after.ldr) = (UnsafePointer(r.pointer), Int64(ldr)) }
                         set.functions.finish_tile(
-                            Int64(rows), Int64(columns), c.pointer, Int64(ldc), hasBias ? b.pointer : nil,
-                            activation.code)
+                            Int64(rows), Int64(columns), isInPlace ? c.pointer : tile.pointer,
+                            Int64(isInPlace ? ldc : columns), &after, c.pointer, Int64(ldc))
                         for (i, value) in c.values.enumerated() {
                             if i % ldc >= columns {
                                 #expect(value == untouched)
                             } else {
                                 let x = start[i] + (hasBias ? bias[i % ldc] : 0)
-                                let error = (Double(value) - activation.exact(Double(x))).magnitude
-                                #expect(error <= activation.bound(Double(x)))
+                                let added = hasResidual ? Double(residual[i / ldc * ldr + i % ldc]) : 0
+                                let exact = activation.exact(Double(x)) + added
+                                // The sum with the residual is rounded as well.
+                                let bound = activation.bound(Double(x)) + (hasResidual ? exact.magnitude * 0x1p-24 : 0)
+                                #expect((Double(value) - exact).magnitude <= bound)
                             }
                         }
-                        #expect(c.isIntact)
+                        #expect(c.isIntact && tile.isIntact && r.isIntact)
                     }
                 }
             }

@@ -35,7 +35,7 @@ struct ProductTests {
             var product = vlm_product(
                 rows: Int64(rows), columns: Int64(columns), depth: Int64(depth), a: a.pointer, lda: Int64(lda),
                 w: w.raw, w_type: element.code, w_layout: layout, ldw: Int64(ldw), c: c.pointer, ldc: Int64(ldc),
-                bias: bias == nil ? nil : UnsafePointer(b.pointer), activation: activation.code,
+                epilogue: epilogue(bias: bias == nil ? nil : UnsafePointer(b.pointer), activation.code),
                 row_invariant: 0, accumulate: 0)
             let step = task ?? Int(vlm_product_task_columns(set.table))
             for first in stride(from: 0, to: columns, by: step) {

@@ -104,7 +104,7 @@ struct QuantizedProductTests {
             ldq: Int64(depth), blocks: rows.blocks.pointer, outliers: nil, outlier_starts: nil,
             outlier_rows: nil, w_type: code, panels: panels.pointer, c: c.pointer,
             ldc: Int64(columns),
-            bias: nil, activation: VLM_IDENTITY)
+            epilogue: epilogue())
         let scratch = Fenced([Float](repeating: untouched, count: max(1, vlm_quantized_scratch(set.table, &call))))
         vlm_quantized_columns(set.table, &call, 0, Int64(columns), scratch.pointer)
         #expect(c.isIntact && panels.isIntact && scratch.isIntact)

@@ -26,6 +26,35 @@ struct LinearPropertyTests {
         }
     }
 
+    @Test("a residual in the epilogue is the sum after it, byte for byte, and lets gradients through")
+    func residual() throws {
+        var random = SeededGenerator(seed: 72)
+        let bias = Tensor(random.floats(48), shape: [48])
+        var native = ComputeContext()
+        native.quantizedProducts = .native
+        // Few rows, which read weights in place, and several tiles of them; one and several blocks of depth.
+        for (rows, depth) in [(1, 64), (5, 64), (40, 1088)] {
+            let weight = Tensor(random.floats(48 * depth), shape: [48, depth])
+            let x = Tensor(random.floats(rows * depth), shape: [rows, depth])
+            let residual = Tensor(random.floats(rows * 48), shape: [rows, 48])
+            for blocks in [nil, ElementType.q8_0, .int8] {
+                for activation in [Activation.identity, .gelu] {
+                    let linear = Linear(weight: weight, bias: bias, quantizedTo: blocks)
+                    for context in [ComputeContext(), native] {
+                        context.run {
+                            let sum = linear(x, activation: activation) + residual
+                            #expect(linear(x, activation: activation, residual: residual).floats == sum.floats)
+                        }
+                    }
+                }
+            }
+            let parameter = Parameter("r", residual)
+            let ones = Tensor(repeating: 1, shape: [rows, 48])
+            Linear(weight: weight)(x, residual: parameter.tensor).backward(from: ones)
+            #expect(parameter.gradient?.floats == ones.floats)
+        }
+    }
+
     @Test("a weight rounded when it is packed gives what its blocks give, whatever it is stored in")
     func rounded() throws {
         var random = SeededGenerator(seed: 73)

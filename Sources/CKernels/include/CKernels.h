@@ -58,6 +58,14 @@ typedef struct vlm_adamw_step {
     float epsilon;
 } vlm_adamw_step;
 
+/// What follows the sums of a product: activation(sum + bias) + residual.
+typedef struct vlm_epilogue {
+    const float *bias;      // [N] or NULL
+    vlm_activation activation;
+    const float *residual;  // [M][ldr] or NULL
+    int64_t ldr;
+} vlm_epilogue;
+
 /// One complete set of micro-kernels for one instruction set.
 typedef struct vlm_kernels {
     const char *name;  // "portable", "avx2", "avx512"
@@ -132,9 +140,10 @@ typedef struct vlm_kernels {
     void (*weighted_sum)(
         int64_t count, int64_t width, const float *weights, const float *values, int64_t ldv, float *out);
 
-    /// c[r][j] = act(c[r][j] + bias[j]); bias may be NULL.
+    /// c[r][j] = activation(tile[r][j] + bias[j]) + residual[r][j], where the epilogue's pointers are those of the tile. c may be
+    /// the tile, and the residual c.
     void (*finish_tile)(
-        int64_t rows, int64_t columns, float *c, int64_t ldc, const float *bias, vlm_activation activation);
+        int64_t rows, int64_t columns, const float *tile, int64_t ldt, const vlm_epilogue *epilogue, float *c, int64_t ldc);
 
     /// x = softmax(x) over n values, n > 0.
     void (*softmax)(int64_t n, float *x);
@@ -176,15 +185,6 @@ typedef struct vlm_kernels {
     // Gradients (gradient.c). dy is that of the result; dx may be NULL where nobody asks, and is added to if
     // `accumulate`. dweight and dbias may be NULL, and are always added to.
 
-    /// c[r][j] = (accumulate ? c[r][j] : 0) + sum_k a[k lda + r] panel[k][j]: `product_tile` with A given by columns.
-    void (*outer_tile)(
-        int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t lda, const float *panel, float *c,
-        int64_t ldc, int accumulate);
-
-    void (*layer_norm_backward)(
-        int64_t n, const float *x, const float *weight, float epsilon, const float *dy, float *dx, int accumulate,
-        float *dweight, float *dbias);
-
     /// The same as `product_tile` with factors in bfloat16: rows of `depth` values, rounded up to even, and a panel of pairs
     /// (pairs.c). NULL, as what follows, in sets that have no faster form than float32.
     void (*pair_tile)(
@@ -196,6 +196,15 @@ typedef struct vlm_kernels {
     void (*pack_pairs_out_in)(int64_t columns, int64_t depth, const float *w, int64_t ldw, uint16_t *panel);
     /// `pack_in_out` of float32 into a panel of pairs.
     void (*pack_pairs_in_out)(int64_t columns, int64_t depth, const float *w, int64_t ldw, uint16_t *panel);
+
+    /// c[r][j] = (accumulate ? c[r][j] : 0) + sum_k a[k lda + r] panel[k][j]: `product_tile` with A given by columns.
+    void (*outer_tile)(
+        int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t lda, const float *panel, float *c,
+        int64_t ldc, int accumulate);
+
+    void (*layer_norm_backward)(
+        int64_t n, const float *x, const float *weight, float epsilon, const float *dy, float *dx, int accumulate,
+        float *dweight, float *dbias);
 
     void (*rms_norm_backward)(
         int64_t n, const float *x, const float *weight, float epsilon, const float *dy, float *dx, int accumulate,
@@ -248,8 +257,7 @@ typedef struct vlm_product {
     int64_t ldw;
     float *c;  // [M][N]
     int64_t ldc;
-    const float *bias;  // [N] or NULL
-    vlm_activation activation;
+    vlm_epilogue epilogue;
     /// Nonzero: a row's sums must not depend on how many rows there are, so few rows take the packed form too.
     int row_invariant;
     /// Nonzero: the product is added to what c holds.
@@ -260,7 +268,7 @@ typedef struct vlm_product {
 int64_t vlm_product_task_columns(const vlm_kernels *k);
 /// Floats of scratch that `vlm_product_columns` needs.
 size_t vlm_product_scratch(const vlm_kernels *k);
-/// Computes columns [first, end) of c = activation(a w + bias). `first` is a multiple of `tile_columns`.
+/// Computes columns [first, end) of c = activation(a w + bias) + residual. `first` is a multiple of `tile_columns`.
 void vlm_product_columns(
     const vlm_kernels *k, const vlm_product *p, int64_t first, int64_t end, float *scratch);
 
@@ -278,8 +286,7 @@ typedef struct vlm_quantized_product {
     const uint8_t *panels;         // [ceil(N / panel columns)] panels
     float *c;                      // [M][N]
     int64_t ldc;
-    const float *bias;             // [N] or NULL
-    vlm_activation activation;
+    vlm_epilogue epilogue;
 } vlm_quantized_product;
 
 /// Columns of a panel of packed weights.
@@ -407,6 +414,7 @@ typedef struct vlm_attention {
     float *output;         // as q
     int64_t ldo;
     float scale;           // usually 1/sqrt(d)
+    int may_round;         // queries, keys, weights and values to bfloat16, in sets that have `pair_tile`; sums are float32
     /// Visible keys of query i are [first_key[i], end_key[i]); NULL first_key means 0, NULL end_key means Nk.
     const int64_t *first_key, *end_key;
     /// A second range of visible keys, [own_first[i], own_end[i]), that begins at or after the end of the first; both
@@ -414,7 +422,6 @@ typedef struct vlm_attention {
     const int64_t *own_first, *own_end;
     /// Log-sum-exp of the scaled scores, [G][Nq] with row distance `ldl`, or NULL. -infinity for a row without keys.
     float *log_sum_exp;
-    int may_round;         // queries, keys, weights and values to bfloat16, in sets that have `pair_tile`; sums are float32
     int64_t ldl;
 } vlm_attention;
 

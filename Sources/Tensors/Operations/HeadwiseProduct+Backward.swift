@@ -14,8 +14,8 @@ extension Tensor {
                         rows: Int64(rows), columns: Int64(headSize), depth: Int64(columns),
                         a: ds.floatPointer + head * rows * columns, lda: Int64(columns),
                         w: keys.floatPointer + head * headSize, w_type: VLM_F32, w_layout: VLM_IN_OUT,
-                        ldw: Int64(width), c: dq + head * headSize, ldc: Int64(width), bias: nil,
-                        activation: VLM_IDENTITY, row_invariant: 0, accumulate: accumulates ? 1 : 0)
+                        ldw: Int64(width), c: dq + head * headSize, ldc: Int64(width), epilogue: .none,
+                        row_invariant: 0, accumulate: accumulates ? 1 : 0)
                     run(&call)
                 }
             }
@@ -44,8 +44,8 @@ extension Tensor {
                         rows: Int64(rows), columns: Int64(keys), depth: Int64(headSize),
                         a: dy.floatPointer + head * headSize, lda: Int64(width),
                         w: values.floatPointer + head * headSize, w_type: VLM_F32, w_layout: VLM_OUT_IN,
-                        ldw: Int64(width), c: dtable + head * total * keys, ldc: Int64(keys), bias: nil,
-                        activation: VLM_IDENTITY, row_invariant: 0, accumulate: 1)
+                        ldw: Int64(width), c: dtable + head * total * keys, ldc: Int64(keys), epilogue: .none,
+                        row_invariant: 0, accumulate: 1)
                     run(&call)
                 }
             }

@@ -15,7 +15,7 @@ public func attentionTable(queries: Tensor, keys: Tensor, heads: Int) -> Tensor 
             rows: Int64(queries.rows), columns: Int64(keys.rows), depth: Int64(headSize),
             a: scaled.floatPointer + head * headSize, lda: Int64(width), w: keys.floatPointer + head * headSize,
             w_type: VLM_F32, w_layout: VLM_OUT_IN, ldw: Int64(width), c: c + head * queries.rows * keys.rows,
-            ldc: Int64(keys.rows), bias: nil, activation: VLM_IDENTITY, row_invariant: 1, accumulate: 0)
+            ldc: Int64(keys.rows), epilogue: .none, row_invariant: 1, accumulate: 0)
         run(&call, bytesRead: keys.rows * headSize * 4)
     }
     return softmax(
@@ -40,7 +40,7 @@ public func weightedValues(_ table: Tensor, _ values: Tensor, rows: Int) -> Tens
             rows: Int64(rows), columns: Int64(headSize), depth: Int64(keys),
             a: table.floatPointer + head * total * keys, lda: Int64(keys), w: values.floatPointer + head * headSize,
             w_type: VLM_F32, w_layout: VLM_IN_OUT, ldw: Int64(width), c: c + head * headSize, ldc: Int64(width),
-            bias: nil, activation: VLM_IDENTITY, row_invariant: 1, accumulate: 0)
+            epilogue: .none, row_invariant: 1, accumulate: 0)
         run(&call, bytesRead: keys * (rows + headSize) * 4)
     }
     return isTracking(table, values) ? result.recordedWeightedValues(table, values) : result

@@ -11,7 +11,7 @@ extension Tensor {
                     rows: Int64(dy.rows), columns: Int64(inputs), depth: Int64(outputs), a: dy.floatPointer,
                     lda: Int64(outputs), w: weight.rawPointer, w_type: weight.kernelStorage,
                     w_layout: layout == .outIn ? VLM_IN_OUT : VLM_OUT_IN, ldw: Int64(weight.shape[1]), c: dx,
-                    ldc: Int64(inputs), bias: nil, activation: VLM_IDENTITY, row_invariant: 0,
+                    ldc: Int64(inputs), epilogue: .none, row_invariant: 0,
                     accumulate: accumulates ? 1 : 0)
                 run(&call)
             }

@@ -31,7 +31,7 @@ public enum WeightLayout: Sendable {
     case inOut
 }
 
-/// activation(x w + bias), the product of every row of `x` with a weight matrix.
+/// activation(x w + bias) + residual, the product of every row of `x` with a weight matrix.
 ///
 /// The weight is read in the type it is stored in and widened to float32 in registers or, from blocks, in scratch of a
 /// few kilobytes; nothing is kept.
@@ -39,13 +39,14 @@ public enum WeightLayout: Sendable {
 ///   - x: float32 `[..., in]`.
 ///   - weight: `[out, in]` or `[in, out]` by `layout`; float32, bfloat16, float16 or, as `[out, in]`, block-quantised.
 ///   - bias: float32 `[out]`.
+///   - residual: what is added at the end, float32 `[..., out]`.
 ///   - isRowInvariant: whether a row's bytes must be the same however many rows there are; the fastest form for few
 ///     rows sums in another order.
 /// - Returns: float32 `[..., out]`.
 /// - Complexity: O(rows · in · out) multiply-adds.
 public func product(
     _ x: Tensor, _ weight: Tensor, layout: WeightLayout = .outIn, bias: Tensor? = nil,
-    activation: Activation = .identity, isRowInvariant: Bool = false
+    activation: Activation = .identity, residual: Tensor? = nil, isRowInvariant: Bool = false
 ) -> Tensor {
     let depth = x.columns
     let (columns, inner) = layout == .outIn ? (weight.shape[0], weight.shape[1]) : (weight.shape[1], weight.shape[0])
@@ -53,6 +54,13 @@ public func product(
     precondition(layout == .outIn || !weight.elementType.isBlockQuantized, "blocks of \(weight.shape), \(layout)")
     precondition(bias == nil || bias?.count == columns, "bias \(bias?.shape ?? []) for \(columns) columns")
 
+    precondition(residual.map { $0.count == x.rows * columns } ?? true, "residual \(residual?.shape ?? [])")
+
+    if let residual, isTracking(x, weight, bias) || isTracking(residual) {
+        let y = product(
+            x, weight, layout: layout, bias: bias, activation: activation, isRowInvariant: isRowInvariant)
+        return residual + y
+    }
     let isRecorded = isTracking(x, weight, bias)
     if isRecorded && activation != .identity {
         // The way back needs what the activation was applied to.
@@ -62,11 +70,24 @@ public func product(
     var call = vlm_product(
         rows: Int64(x.rows), columns: Int64(columns), depth: Int64(depth), a: x.floatPointer, lda: Int64(depth),
         w: weight.rawPointer, w_type: weight.kernelStorage, w_layout: layout == .outIn ? VLM_OUT_IN : VLM_IN_OUT,
-        ldw: Int64(weight.shape[1]), c: c, ldc: Int64(columns), bias: bias?.floatPointer,
-        activation: activation.kernel, row_invariant: isRowInvariant ? 1 : 0,
+        ldw: Int64(weight.shape[1]), c: c, ldc: Int64(columns),
+        epilogue: vlm_epilogue(bias: bias, activation, residual: residual, columns: columns),
+        row_invariant: isRowInvariant ? 1 : 0,
         accumulate: 0)
     run(&call, bytesRead: weight.byteCount)
     return isRecorded ? result.recordedProduct(x, weight, layout, bias) : result
+}
+
+extension vlm_epilogue {
+    /// Nothing after the sums.
+    package static var none: vlm_epilogue { vlm_epilogue(bias: nil, activation: VLM_IDENTITY, residual: nil, ldr: 0) }
+
+    /// What follows the sums of a product of so many columns; the tensors must outlive it.
+    init(bias: Tensor?, _ activation: Activation, residual: Tensor?, columns: Int) {
+        self.init(
+            bias: bias?.floatPointer, activation: activation.kernel, residual: residual?.floatPointer,
+            ldr: Int64(columns))
+    }
 }
 
 /// Runs a product, its columns split over the threads of the current context.

@@ -110,23 +110,27 @@ extension Tensor {
     }
 }
 
-/// One map of several that are applied to the same rows: activation(x wᵀ + bias).
+/// One map of several that are applied to the same rows: activation(x wᵀ + bias) + residual.
 public struct NativeMap {
     let weight: PackedWeight
     let bias: Tensor?
     let activation: Activation
+    let residual: Tensor?
 
-    /// The map with a weight `[out, in]` and a float32 bias `[out]`.
-    public init(_ weight: PackedWeight, bias: Tensor? = nil, activation: Activation = .identity) {
+    /// The map with a weight `[out, in]`, a float32 bias `[out]` and a float32 residual `[..., out]`.
+    public init(
+        _ weight: PackedWeight, bias: Tensor? = nil, activation: Activation = .identity, residual: Tensor? = nil
+    ) {
         precondition(bias == nil || bias?.count == weight.weight.shape[0], "bias \(bias?.shape ?? [])")
         self.weight = weight
         self.bias = bias
         self.activation = activation
+        self.residual = residual
     }
 
     /// Whether the current context wants native products of `x`, and nobody wants their gradients.
     public func isWanted(for x: Tensor) -> Bool {
-        ComputeContext.current.quantizedProducts == .native && !isTracking(x, bias)
+        ComputeContext.current.quantizedProducts == .native && !isTracking(x, bias, residual)
     }
 }
 
@@ -151,6 +155,7 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
         let weight = map.weight.weight
         precondition(weight.shape[1] == x.columns, "product of \(x.shape) with \(weight.shape)")
         let (result, c) = Tensor.uninitialized(shape: x.shape.dropLast() + [weight.shape[0]])
+        precondition(map.residual.map { $0.count == result.count } ?? true, "residual \(map.residual?.shape ?? [])")
         let storage = map.weight.panels
         guard let rows = map.weight.type == .int8 ? whole : blocks else { preconditionFailure("rows were not rounded") }
         context.operations?.add(
@@ -163,7 +168,9 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
                 outlier_starts: rows.outliers?.starts, outlier_rows: rows.outliers?.rows,
                 w_type: map.weight.type.kernelStorage,
                 panels: UnsafePointer(storage.base.assumingMemoryBound(to: UInt8.self)), c: c,
-                ldc: Int64(weight.shape[0]), bias: map.bias?.floatPointer, activation: map.activation.kernel))
+                ldc: Int64(weight.shape[0]),
+                epilogue: vlm_epilogue(
+                    bias: map.bias, map.activation, residual: map.residual, columns: weight.shape[0])))
         results.append(result)
         panels.append(storage)
     }
@@ -171,13 +178,13 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
     let columns = Int(vlm_quantized_panel_columns())
     let counts = calls.map { (Int($0.columns) + columns - 1) / columns }
     // An even number where there are many: rows of one scale take two panels at a time.
-    let share = counts.reduce(0, +) / (context.pool.threadCount * 6)
+    let share = counts.reduce(0, +) / (context.pool.threadCount * 16)
     let perTask = share > 1 ? share & ~1 : 1
     let tasks = counts.indices.flatMap { index in
         stride(from: 0, to: counts[index], by: perTask).map { (call: index, first: $0 * columns) }
     }
     let kernels = context.kernels.table
-    withExtendedLifetime((blocks, whole, panels)) {
+    withExtendedLifetime((blocks, whole, panels, maps)) {
         let scratch = calls.map { withUnsafePointer(to: $0) { vlm_quantized_scratch(kernels, $0) } }.max() ?? 0
         context.pool.run(tasks.count, scratch: scratch) { index, scratch in
             let (call, first) = tasks[index]

@@ -69,11 +69,14 @@ public struct VisionTransformerBlock: Sendable {
 
     /// `[B, N, D]` -> `[B, N, D]`.
     func callAsFunction(_ x: Tensor) -> Tensor {
-        let h = x + scaled(selfAttn(layerNorm1(x)), layerScale1)
-        return h + scaled(fc2(fc1(layerNorm2(h), activation: activation)), layerScale2)
+        let h = added(to: x, layerScale1) { selfAttn(layerNorm1(x), residual: $0) }
+        return added(to: h, layerScale2) { fc2(fc1(layerNorm2(h), activation: activation), residual: $0) }
     }
 
-    private func scaled(_ branch: Tensor, _ scale: LayerScale?) -> Tensor { scale?(branch) ?? branch }
+    /// x + scale(branch), where without a scale the branch's last product adds x itself.
+    private func added(to x: Tensor, _ scale: LayerScale?, _ branch: (Tensor?) -> Tensor) -> Tensor {
+        if let scale { x + scale(branch(nil)) } else { branch(x) }
+    }
 }
 
 /// Multi-head self-attention in which every token sees every token of its image.
@@ -84,8 +87,8 @@ public struct VisionAttention: Sendable {
     let outProj: Linear
     let numAttentionHeads: Int
 
-    /// `[B, N, D]` -> `[B, N, D]`.
-    func callAsFunction(_ x: Tensor) -> Tensor {
+    /// attention(x) + residual, `[B, N, D]` -> `[B, N, D]`.
+    func callAsFunction(_ x: Tensor, residual: Tensor? = nil) -> Tensor {
         let projected = x.mapped(by: qProj, kProj, vProj)
         let (q, k, v) = (projected[0], projected[1], projected[2])
         if isTracking(q, k, v) {
@@ -96,15 +99,15 @@ public struct VisionAttention: Sendable {
             let y = attention(
                 queries: flat(q), keys: flat(k), values: flat(v), heads: numAttentionHeads,
                 keyValueHeads: numAttentionHeads, mask: .ranges(own))
-            return outProj(y.reshaped(to: x.shape))
+            return outProj(y.reshaped(to: x.shape), residual: residual)
         }
         let images = (0..<x.shape[0]).map { image in
             attention(
                 queries: q[image], keys: k[image], values: v[image], heads: numAttentionHeads,
-                keyValueHeads: numAttentionHeads, mask: .full)
+                keyValueHeads: numAttentionHeads, mask: .full, mayRound: outProj.isRounded(for: x))
         }
         let y = images.count == 1 ? images[0] : Tensor.concatenatingRows(images)
-        return outProj(y.reshaped(to: x.shape))
+        return outProj(y.reshaped(to: x.shape), residual: residual)
     }
 }
 

@@ -25,6 +25,11 @@ enum KernelSet: String, CaseIterable, Sendable {
     var isFused: Bool { self != .portable }
 }
 
+/// What follows a product's sums, without a residual.
+func epilogue(bias: UnsafePointer<Float>? = nil, _ activation: vlm_activation = VLM_IDENTITY) -> vlm_epilogue {
+    vlm_epilogue(bias: bias, activation: activation, residual: nil, ldr: 0)
+}
+
 /// The stored element types.
 enum Element: CaseIterable, Sendable {
     case float32, bfloat16, float16
