@@ -41,4 +41,7 @@ public struct DecoderStep {
 public protocol DecoderLayer: Sendable {
     /// The layer applied to T new tokens that follow those in `cache`; without a cache, to whole sequences.
     func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues?) -> Tensor
+
+    /// What the layer gives for the last of the T tokens, `[1, D]`. All that it keeps enter the cache.
+    func lastState(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues) -> Tensor
 }

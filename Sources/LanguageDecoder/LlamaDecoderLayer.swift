@@ -13,12 +13,19 @@ public struct LlamaDecoderLayer: DecoderLayer {
     /// The layer applied to T new tokens, `[T, D]` -> `[T, D]`; their keys and values enter the cache.
     public func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues?) -> Tensor {
         let h = attended(x, step, cache: cache)  // [T, D]
-        return h + feedForward(h)  // [T, D]
+        return mlp(postAttentionLayernorm(h), residual: h)  // [T, D]
+    }
+
+    /// The layer's output for the last of T new tokens, `[T, D]` -> `[1, D]`; the others give only keys and values.
+    public func lastState(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues) -> Tensor {
+        let last = x[x.rows - 1..<x.rows]
+        let h = selfAttn.lastState(inputLayernorm(x), step, cache: cache, residual: last)  // [1, D]
+        return mlp(postAttentionLayernorm(h), residual: h)
     }
 
     /// x + attention(norm(x)): the residual stream between the two branches, `[T, D]` -> `[T, D]`.
     public func attended(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues?) -> Tensor {
-        x + selfAttn(inputLayernorm(x), step, cache: cache)
+        selfAttn(inputLayernorm(x), step, cache: cache, residual: x)
     }
 
     /// The feed-forward branch alone, without its residual, `[T, D]` -> `[T, D]`.
@@ -28,6 +35,8 @@ public struct LlamaDecoderLayer: DecoderLayer {
 }
 
 /// Self-attention with rotary positions and grouped queries.
+///
+/// Both branches add to the residual stream as they leave their last product.
 ///
 /// With a cache, queries read the keys and values in it, which no gradient flows back to; without one, those of the same
 /// tokens.
@@ -39,7 +48,8 @@ public struct LlamaAttention: Sendable {
     let numAttentionHeads: Int
     let numKeyValueHeads: Int
 
-    func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues?) -> Tensor {
+    /// residual + attention(x), `[T, D]` -> `[T, D]`.
+    func callAsFunction(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues?, residual: Tensor) -> Tensor {
         // A norm's weights let few channels stand out, beside which 8 bits lose the others.
         let projected = x.mapped(by: qProj, kProj, vProj, precision: .fineOutliers)
         let (q, k, v) = (step.rotations(projected[0]), step.rotations(projected[1]), projected[2])  // [T, H · K]
@@ -47,24 +57,38 @@ public struct LlamaAttention: Sendable {
             return oProj(
                 attention(
                     queries: q, keys: k, values: v, heads: numAttentionHeads, keyValueHeads: numKeyValueHeads,
-                    mask: step.mask))
+                    mask: step.mask), residual: residual)
         }
         cache.append(keys: k, values: v)
-        return oProj(
+        return output(of: q, cache, residual)
+    }
+
+    /// residual + the attention of the last of T new tokens, `[T, D]` -> `[1, D]`.
+    func lastState(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues, residual: Tensor) -> Tensor {
+        let last = x.rows - 1
+        let projected = x.mapped(by: kProj, vProj, precision: .fineOutliers)
+        cache.append(keys: step.rotations(projected[0]), values: projected[1])
+        let q = qProj(x[last..<x.rows], precision: .fineOutliers)  // [1, H · K]
+        return output(of: step.rotations.gathered([last])(q), cache, residual)
+    }
+
+    private func output(of queries: Tensor, _ cache: LayerKeyValues, _ residual: Tensor) -> Tensor {
+        oProj(
             attention(
-                queries: q, keys: cache.keys, values: cache.values, heads: numAttentionHeads,
-                keyValueHeads: numKeyValueHeads, mask: .causal))
+                queries: queries, keys: cache.keys, values: cache.values, heads: numAttentionHeads,
+                keyValueHeads: numKeyValueHeads, mask: .causal, mayRound: oProj.isRounded(for: queries)),
+            residual: residual)
     }
 }
 
-/// down(silu(gate(x)) · up(x)).
+/// residual + down(silu(gate(x)) · up(x)).
 public struct LlamaMLP: Sendable {
     let gateProj: Linear
     let upProj: Linear
     let downProj: Linear
 
-    func callAsFunction(_ x: Tensor) -> Tensor {
+    func callAsFunction(_ x: Tensor, residual: Tensor? = nil) -> Tensor {
         let projected = x.mapped(by: gateProj, upProj, precision: .fineOutliers)  // as in attention
-        return downProj(siluGated(projected[0], projected[1]))
+        return downProj(siluGated(projected[0], projected[1]), residual: residual)
     }
 }

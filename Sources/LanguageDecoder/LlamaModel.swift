@@ -33,6 +33,28 @@ public struct LlamaModel: Sendable {
         }
     }
 
+    /// Final hidden state of the last of T new tokens that follow those in the cache, `[1, D]`: all of a prompt that the
+    /// next token depends on. Of the others the last layer computes keys and values alone.
+    /// - Parameters:
+    ///   - inputsEmbeds: embeddings of the tokens, `[T, D]`.
+    ///   - skippable: tokens that mixture-of-depths layers may skip; nil for none.
+    ///   - cache: keys and values of the tokens before; the new tokens' are added.
+    public func lastHiddenState(
+        _ inputsEmbeds: Tensor, skippable: [Bool]? = nil, cache: inout KVCache
+    ) -> Tensor {
+        let rotations = rotaryEmbedding(Array(cache.advance(by: inputsEmbeds.rows)))
+        let step = DecoderStep(rotations: rotations, skippable: skippable, trace: nil)
+        let caches = cache.layers
+        return withoutGradients {
+            ComputeContext.reusingMemory {
+                hiddenStates(inputsEmbeds, step) { layer, index, h in
+                    index == layers.count - 1
+                        ? layer.lastState(h, step, cache: caches[index]) : layer(h, step, cache: caches[index])
+                }
+            }
+        }
+    }
+
     /// Final hidden states of whole sequences, with a way back: the form that training uses.
     /// - Parameters:
     ///   - inputsEmbeds: embeddings of the tokens, `[T, D]`.

@@ -37,6 +37,19 @@ public struct MixtureOfDepthsLayer: DecoderLayer {
         return skipped.replacingRows(kept, with: h + branch)  // [T, D]
     }
 
+    /// The last of T new tokens, `[T, D]` -> `[1, D]`: behind a picture it is text, which is always kept.
+    public func lastState(_ x: Tensor, _ step: DecoderStep, cache: LayerKeyValues) -> Tensor {
+        guard let routed = step.skippable, routed.contains(true) else {
+            return decoderLayer.lastState(x, step, cache: cache)
+        }
+        guard routed.last == false else {
+            let states = self(x, step, cache: cache)
+            return states[states.rows - 1..<states.rows]
+        }
+        let kept = router(x, routed: routed, sequences: step.sequences).kept
+        return decoderLayer.lastState(x.gatheredRows(kept), step.gathered(kept, of: x.rows), cache: cache)
+    }
+
     private func record(_ decision: TokenRouter.Decision, to trace: Trace?) {
         guard let trace else { return }
         trace.record("pmod.kept.\(index)", Tensor(integers: decision.kept, shape: [decision.kept.count]))

@@ -208,12 +208,16 @@ struct SweepTests {
         let config = try LLaVAModel.load(from: path).config.llama
         let (d, t) = (config.hiddenSize, Int(row.promptTokens))
         let keyValueSize = config.numKeyValueHeads * config.headSize
-        // Queries and outputs, keys and values, gate, up and down.
-        let matrices = config.numHiddenLayers * d * (2 * d + 2 * keyValueSize + 3 * config.intermediateSize)
+        // Queries and outputs, gate, up and down; keys and values.
+        let others = d * (2 * d + 3 * config.intermediateSize)
+        let layer = others + 2 * d * keyValueSize
         // Scores and their sums of values, of a query and every key up to its own.
-        let pairs = config.numHiddenLayers * 2 * d * t * (t + 1) / 2
-        #expect(row.operations?.prefill == Double(2 * (matrices * t + pairs + d * config.vocabSize)))
-        let step = 2 * (matrices + d * config.vocabSize)
+        let pairs = 2 * d * t * (t + 1) / 2
+        // In the last layer all tokens have keys and values, and the last one the rest.
+        let last = t * 2 * d * keyValueSize + others + 2 * d * t
+        let multiplyAdds = (config.numHiddenLayers - 1) * (layer * t + pairs) + last + d * config.vocabSize
+        #expect(row.operations?.prefill == Double(2 * multiplyAdds))
+        let step = 2 * (config.numHiddenLayers * layer + d * config.vocabSize)
         let decode = try #require(row.operations?.decodePerToken)
         #expect(decode > Double(step) && decode < Double(step + 4 * config.numHiddenLayers * d * (t + 4)))
     }

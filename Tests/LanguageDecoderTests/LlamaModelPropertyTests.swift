@@ -41,6 +41,23 @@ import Testing
         #expect(states(inPieces: Array(repeating: 1, count: 40)).distance(to: states(inPieces: [40])) < 2e-5)
     }
 
+    @Test("the last state of a prompt is the last of all, and the cache goes on from either", arguments: [0, 7, 39])
+    func lastState(known: Int) {
+        func run(_ prompt: (Tensor, inout KVCache) -> Tensor) -> (last: Tensor, next: Tensor, extent: KVCache.Extent) {
+            var cache = KVCache(Self.config)
+            if known > 0 { _ = model.hiddenStates(model.embedTokens(Array(ids[..<known])), cache: &cache) }
+            let h = prompt(model.embedTokens(Array(ids[known...])), &cache)
+            let next = model.hiddenStates(model.embedTokens([5]), cache: &cache)
+            return (h[h.rows - 1..<h.rows], next, cache.extent)
+        }
+        let all = run { model.hiddenStates($0, cache: &$1) }
+        let last = run { model.lastHiddenState($0, cache: &$1) }
+        // The same sums in another order, as above.
+        #expect(last.last.distance(to: all.last) < 2e-5)
+        #expect(last.next.distance(to: all.next) < 2e-5)
+        #expect(last.extent == all.extent)
+    }
+
     @Test("whole sequences without a cache are the cached pass, byte for byte")
     func uncached() {
         #expect(model.hiddenStates(ofSequence: model.embedTokens(ids)).bytes == states(inPieces: [40]).bytes)

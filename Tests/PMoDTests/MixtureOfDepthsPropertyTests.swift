@@ -37,6 +37,21 @@ import Testing
         return model.hiddenStates(x, skippable: skippable, cache: &cache, trace: trace)
     }
 
+    @Test(
+        "the last state of a prompt is the last of all, wherever visual tokens stand",
+        arguments: [4..<24, 10..<30, 0..<0])
+    func lastState(visual: Range<Int>) throws {
+        let model = try models(ratio: 0.4, norm: WeightNorm(.tanh, scale: 0.2, bias: 1)).mixture
+        let routed = (0..<30).map(visual.contains)
+        var cache = KVCache(Self.config)
+        var other = KVCache(Self.config)
+        let all = model.hiddenStates(x, skippable: routed, cache: &cache)
+        let last = model.lastHiddenState(x, skippable: routed, cache: &other)
+        // The same sums in another order: a few roundings of values of order 1.
+        #expect(last.distance(to: all[29..<30]) < 2e-5)
+        #expect(other.extent == cache.extent)
+    }
+
     @Test("retention ratio 1 with weight 1 makes the layer the plain layer")
     func plainLayer() throws {
         // A scale so small that every weight rounds to the bias.

@@ -129,7 +129,7 @@ public struct PromptReader: ~Copyable {
             throw LLaVAError.tooLong(tokens: prompt.count, limit: decoder.config.maxPositionEmbeddings)
         }
         var cache = KVCache(decoder.config, capacity: prompt.count + 64 + min(maximumTokens, 512))
-        _ = decoder.hiddenStates(prompt.inputsEmbeds, skippable: prompt.skippable, cache: &cache)
+        _ = decoder.lastHiddenState(prompt.inputsEmbeds, skippable: prompt.skippable, cache: &cache)
         known = Prefix(ids: ids, budget: budget, extent: cache.extent)
         return cache
     }

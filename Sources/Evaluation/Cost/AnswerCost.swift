@@ -51,15 +51,22 @@ public struct AnswerCost {
         }
     }
 
-    /// Operations of a prompt, up to the logits of the first token.
+    /// Operations of a prompt, up to the logits of the first token: in the last layer all tokens have keys and values, and the
+    /// last one all the rest.
     public func prefill(textTokens: Int, visualTokens: Int) -> Int {
         let llama = model.config.llama
         let (d, all) = (llama.hiddenSize, textTokens + visualTokens)
-        let perToken =
-            2 * d * d + 2 * d * llama.numKeyValueHeads * llama.headSize + 3 * d * llama.intermediateSize
+        let keysAndValues = 2 * d * llama.numKeyValueHeads * llama.headSize
+        let others = 2 * d * d + 3 * d * llama.intermediateSize
         var multiplyAdds = d * llama.vocabSize
         for (layer, tokens) in keyValueEntries(textTokens: textTokens, visualTokens: visualTokens).enumerated() {
-            multiplyAdds += tokens * perToken + 2 * d * tokens * (tokens + 1) / 2
+            multiplyAdds += tokens * keysAndValues
+            // Where text is routed too, the last token may be one that the layer skips, and all of them are computed.
+            if layer == llama.numHiddenLayers - 1, !(isRouted(layer) && model.config.pmod?.modTargetTokenType == .all) {
+                multiplyAdds += others + 2 * d * tokens
+            } else {
+                multiplyAdds += tokens * others + 2 * d * tokens * (tokens + 1) / 2
+            }
             if isRouted(layer), visualTokens > 0 { multiplyAdds += all * d }
         }
         return 2 * multiplyAdds

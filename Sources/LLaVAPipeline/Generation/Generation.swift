@@ -55,12 +55,16 @@ public struct Generation: ~Copyable {
         guard length <= config.maxPositionEmbeddings else {
             throw LLaVAError.tooLong(tokens: length, limit: config.maxPositionEmbeddings)
         }
-        let h = decoder.hiddenStates(prompt.inputsEmbeds, skippable: prompt.skippable, cache: &cache, trace: trace)
+        var h: Tensor  // [1, D]
         if let trace {
+            h = decoder.hiddenStates(prompt.inputsEmbeds, skippable: prompt.skippable, cache: &cache, trace: trace)
             let all = decoder.logits(h)  // [T, V]
             trace.record("logits", all.reshaped(to: [1] + all.shape))
+            h = h[h.rows - 1..<h.rows]
+        } else {
+            h = decoder.lastHiddenState(prompt.inputsEmbeds, skippable: prompt.skippable, cache: &cache)
         }
-        let logits = decoder.logits(h[h.rows - 1..<h.rows])  // [1, V]
+        let logits = decoder.logits(h)  // [1, V]
         guard logits.withFloats({ $0.allSatisfy(\.isFinite) }) else { throw LLaVAError.notFinite }
         self.decoder = decoder
         self.endTokens = endTokens
