@@ -11,6 +11,7 @@ enum {
     LEAST_ROWS = 192,    // G x Br of a task, about: fewer, and packing keys anew costs more than waiting for others
     MOST_ROWS = 512,     // more do not stay in L2 beside the keys
     DIRECT_ROWS = 8,     // up to this many rows (decode) keys and values are read in place instead of packed
+    PART_KEYS = 256,     // and in parts of so many keys, or threads wait where there are fewer heads than tasks should be
 };
 
 int64_t vlm_attention_task_queries(const vlm_attention *a, int64_t least_tasks) {
@@ -41,7 +42,7 @@ size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a, int64
 typedef struct task {
     const vlm_kernels *k;
     const vlm_attention *a;
-    int64_t first, positions;
+    int64_t first, positions, rows;
     float *q, *o, *maximum, *sum, *keys, *values, *scores;
     uint16_t *q_pairs, *weights;  // rows of bfloat16, in pairs; NULL where products are of float32
 } task;
@@ -134,24 +135,22 @@ void vlm_attention_visible(
     *end_key = high;
 }
 
-void vlm_attention_queries(
-    const vlm_kernels *k, const vlm_attention *a, int64_t first, int64_t end, float *scratch) {
+/// The task of query positions [first, end), before any key. `sums` is for outputs, maxima and sums: rows x (d + 2).
+static task begin(
+    const vlm_kernels *k, const vlm_attention *a, int64_t first, int64_t end, float *sums, float *scratch) {
     int64_t d = a->head_size, nr = k->tile_columns, positions = end - first, rows = positions * a->group;
-    task t = {.k = k, .a = a, .first = first, .positions = positions};
-    t.q = scratch;
-    t.o = t.q + rows * d;
+    task t = {.k = k, .a = a, .first = first, .positions = positions, .rows = rows};
+    t.o = sums;
     t.maximum = t.o + rows * d;
     t.sum = t.maximum + rows;
-    t.keys = t.sum + rows;
+    t.q = scratch;
+    t.keys = t.q + rows * d;
     t.values = t.keys + vlm_panels(KEY_BLOCK, k) * nr * d;
     t.scores = t.values + KEY_BLOCK * vlm_panels(d, k) * nr;
     if (in_pairs(k, a)) {
         t.q_pairs = (uint16_t *)(t.scores + VLM_MAX_TILE_ROWS * vlm_panels(KEY_BLOCK, k) * nr);
         t.weights = t.q_pairs + rows * d;
     }
-
-    int64_t low, high;
-    vlm_attention_visible(a, first, end, &low, &high);
     for (int64_t r = 0; r < rows; r++) {
         int64_t head = r / positions;
         k->scale(d, a->scale * LOG2_E, a->q + position_of(&t, r) * a->ldq + head * d, t.q + r * d);
@@ -160,37 +159,89 @@ void vlm_attention_queries(
         t.sum[r] = 0;
     }
     memset(t.o, 0, (size_t)(rows * d) * 4);
+    return t;
+}
 
+/// Goes on with the keys [block, block + length).
+static void read_block(const task *t, int64_t block, int64_t length) {
+    const vlm_kernels *k = t->k;
+    const vlm_attention *a = t->a;
+    int64_t d = a->head_size, nr = k->tile_columns;
     int direct = is_direct(a);
-    // Blocks start at multiples of KEY_BLOCK whatever the task, so that a row's sums do not depend on its neighbours.
-    for (int64_t block = low / KEY_BLOCK * KEY_BLOCK; block < high; block += KEY_BLOCK) {
-        int64_t length = vlm_min(KEY_BLOCK, high - block);
-        if (t.q_pairs) {
-            for (int64_t j = 0; j < length; j += nr)
-                k->pack_pairs_out_in(
-                    vlm_min(nr, length - j), d, a->k + (block + j) * a->ldk, a->ldk, (uint16_t *)t.keys + j * d);
-            for (int64_t j = 0; j < d; j += nr)
-                k->pack_pairs_in_out(
-                    vlm_min(nr, d - j), length, a->v + block * a->ldv + j, a->ldv, (uint16_t *)t.values + j * KEY_BLOCK);
-        } else if (!direct) {
-            for (int64_t j = 0; j < length; j += nr)
-                k->pack_out_in(
-                    VLM_F32, vlm_min(nr, length - j), d, a->k + (block + j) * a->ldk, a->ldk, t.keys + j * d);
-            for (int64_t j = 0; j < d; j += nr)
-                k->pack_in_out(
-                    VLM_F32, vlm_min(nr, d - j), length, a->v + block * a->ldv + j, a->ldv, t.values + j * KEY_BLOCK);
-        }
-        for (int64_t row = 0, tile; row < rows; row += tile) {
-            tile = vlm_next_rows(rows - row, k->tile_rows);
-            rows_by_block(&t, row, tile, block, length, direct);
-        }
+    if (t->q_pairs) {
+        for (int64_t j = 0; j < length; j += nr)
+            k->pack_pairs_out_in(
+                vlm_min(nr, length - j), d, a->k + (block + j) * a->ldk, a->ldk, (uint16_t *)t->keys + j * d);
+        for (int64_t j = 0; j < d; j += nr)
+            k->pack_pairs_in_out(
+                vlm_min(nr, d - j), length, a->v + block * a->ldv + j, a->ldv, (uint16_t *)t->values + j * KEY_BLOCK);
+    } else if (!direct) {
+        for (int64_t j = 0; j < length; j += nr)
+            k->pack_out_in(
+                VLM_F32, vlm_min(nr, length - j), d, a->k + (block + j) * a->ldk, a->ldk, t->keys + j * d);
+        for (int64_t j = 0; j < d; j += nr)
+            k->pack_in_out(
+                VLM_F32, vlm_min(nr, d - j), length, a->v + block * a->ldv + j, a->ldv, t->values + j * KEY_BLOCK);
     }
+    for (int64_t row = 0, rows; row < t->rows; row += rows) {
+        rows = vlm_next_rows(t->rows - row, k->tile_rows);
+        rows_by_block(t, row, rows, block, length, direct);
+    }
+}
 
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t head = r / positions, i = position_of(&t, r);
-        int seen = t.maximum[r] != NO_KEY;
-        k->scale(d, seen ? 1 / t.sum[r] : 0, t.o + r * d, a->output + i * a->ldo + head * d);
+/// Writes what the sums have come to.
+static void end(const task *t) {
+    const vlm_attention *a = t->a;
+    int64_t d = a->head_size;
+    for (int64_t r = 0; r < t->rows; r++) {
+        int64_t head = r / t->positions, i = position_of(t, r);
+        int seen = t->maximum[r] != NO_KEY;
+        t->k->scale(d, seen ? 1 / t->sum[r] : 0, t->o + r * d, a->output + i * a->ldo + head * d);
         if (a->log_sum_exp)
-            a->log_sum_exp[head * a->ldl + i] = seen ? (t.maximum[r] + log2f(t.sum[r])) * LN_2 : -INFINITY;
+            a->log_sum_exp[head * a->ldl + i] = seen ? (t->maximum[r] + log2f(t->sum[r])) * LN_2 : -INFINITY;
     }
+}
+
+void vlm_attention_queries(
+    const vlm_kernels *k, const vlm_attention *a, int64_t first, int64_t last, float *scratch) {
+    int64_t rows = (last - first) * a->group;
+    task t = begin(k, a, first, last, scratch, scratch + rows * (a->head_size + 2));
+    int64_t low, high;
+    vlm_attention_visible(a, first, last, &low, &high);
+    // Blocks start at multiples of KEY_BLOCK whatever the task, so that a row's sums do not depend on its neighbours.
+    for (int64_t block = low / KEY_BLOCK * KEY_BLOCK; block < high; block += KEY_BLOCK)
+        read_block(&t, block, vlm_min(KEY_BLOCK, high - block));
+    end(&t);
+}
+
+// ---- few queries over many keys ----------------------------------------------------------------------------------
+
+int64_t vlm_attention_parts(const vlm_attention *a) {
+    return is_direct(a) ? vlm_max(1, (a->keys + PART_KEYS - 1) / PART_KEYS) : 1;
+}
+
+int64_t vlm_attention_part_floats(const vlm_attention *a) { return a->queries * a->group * (a->head_size + 2); }
+
+void vlm_attention_part(const vlm_kernels *k, const vlm_attention *a, int64_t part, float *sums, float *scratch) {
+    task t = begin(k, a, 0, a->queries, sums + part * vlm_attention_part_floats(a), scratch);
+    int64_t first = part * PART_KEYS;
+    read_block(&t, first, vlm_min(PART_KEYS, a->keys - first));
+}
+
+void vlm_attention_join(const vlm_kernels *k, const vlm_attention *a, int64_t parts, float *sums) {
+    int64_t d = a->head_size, rows = a->queries * a->group;
+    task t = {.k = k, .a = a, .positions = a->queries, .rows = rows, .o = sums};
+    t.maximum = t.o + rows * d;
+    t.sum = t.maximum + rows;
+    for (int64_t part = 1; part < parts; part++)
+        for (int64_t r = 0; r < rows; r++) {
+            const float *o = sums + part * vlm_attention_part_floats(a), *maximum = o + rows * d, *sum = maximum + rows;
+            float top = fmaxf(t.maximum[r], maximum[r]);
+            float kept = exp2f(t.maximum[r] - top), added = exp2f(maximum[r] - top);
+            k->scale(d, kept, t.o + r * d, t.o + r * d);
+            k->add_scaled(d, t.o + r * d, added, o + r * d, t.o + r * d);
+            t.sum[r] = kept * t.sum[r] + added * sum[r];
+            t.maximum[r] = top;
+        }
+    end(&t);
 }

@@ -27,6 +27,18 @@ void vlm_weighted_sum_portable(
 
 #ifdef VLM_X86
 
+// Rows of keys and values of one head are short and far apart, so that the processor does not find out what comes next.
+enum { AHEAD_ROWS = 8, SHORT_BYTES = 1024, LINE = 64 };
+
+VLM_INLINE void expect_row(const void *row, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += LINE) __builtin_prefetch((const char *)row + i);
+}
+
+VLM_INLINE void expect_rows(vlm_element type, int64_t rows, int64_t depth, const void *w, int64_t ldw) {
+    const int64_t bytes = depth * (int64_t)vlm_element_bytes(type);
+    for (int64_t i = 0; bytes <= SHORT_BYTES && i < rows; i++) expect_row(vlm_at(type, w, i * ldw), bytes);
+}
+
 // ---- AVX2 --------------------------------------------------------------------------------------------------------
 
 /// `block` (4 or 8) columns, of which the first `columns` exist and are stored, for 1 or 2 rows.
@@ -60,7 +72,8 @@ VLM_INLINE VLM_AVX2 void dots_avx2(
 VLM_INLINE VLM_AVX2 void product_dots_avx2(
     vlm_element type, int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t lda, const void *w,
     int64_t ldw, float *c, int64_t ldc) {
-    for (int64_t j = 0; j < columns; j += 8)
+    for (int64_t j = 0; j < columns; j += 8) {
+        expect_rows(type, vlm_min(8, columns - j - 8), depth, vlm_at(type, w, (j + 8) * ldw), ldw);
         for (int64_t r = 0; r < rows; r += 2)
             if (rows - r == 1)
                 dots_avx2(
@@ -71,6 +84,7 @@ VLM_INLINE VLM_AVX2 void product_dots_avx2(
                     dots_avx2(
                         type, 2, 4, columns - i, depth, a + r * lda, lda, vlm_at(type, w, i * ldw), ldw,
                         c + r * ldc + i, ldc);
+    }
 }
 
 VLM_AVX2 void vlm_product_dots_avx2(
@@ -90,6 +104,7 @@ VLM_INLINE VLM_AVX2 void weighted_sum8(
     __m256 sum[8];
     VLM_UNROLL for (int v = 0; v < vectors; v++) sum[v] = load8(out + 8 * v, width - 8 * v);
     for (int64_t i = 0; i < count; i++) {
+        expect_row(values + (i + AHEAD_ROWS) * ldv, vectors * 32);
         __m256 x = _mm256_broadcast_ss(weights + i);
         VLM_UNROLL for (int v = 0; v < vectors; v++)
             sum[v] = _mm256_fmadd_ps(x, load8(values + i * ldv + 8 * v, width - 8 * v), sum[v]);
@@ -143,7 +158,8 @@ VLM_INLINE VLM_AVX512 void product_dots_avx512(
     dots_avx512(                                                                                                     \
         type, r, block, columns - (i), depth, a + row * lda, lda, vlm_at(type, w, (i) * ldw), ldw,                   \
         c + row * ldc + (i), ldc)
-    for (int64_t j = 0; j < columns; j += 8)
+    for (int64_t j = 0; j < columns; j += 8) {
+        expect_rows(type, vlm_min(8, columns - j - 8), depth, vlm_at(type, w, (j + 8) * ldw), ldw);
         for (int64_t row = 0; row < rows; row += 4)
             switch (vlm_min(4, rows - row)) {
             case 1: RUN(1, 8, j); break;
@@ -154,6 +170,7 @@ VLM_INLINE VLM_AVX512 void product_dots_avx512(
                 if (j + 4 < columns) RUN(4, 4, j + 4);
                 break;
             }
+    }
 #undef RUN
 }
 
@@ -174,6 +191,7 @@ VLM_INLINE VLM_AVX512 void weighted_sum16(
     __m512 sum[8];
     VLM_UNROLL for (int v = 0; v < vectors; v++) sum[v] = load16(out + 16 * v, width - 16 * v);
     for (int64_t i = 0; i < count; i++) {
+        expect_row(values + (i + AHEAD_ROWS) * ldv, vectors * 64);
         __m512 x = _mm512_set1_ps(weights[i]);
         VLM_UNROLL for (int v = 0; v < vectors; v++)
             sum[v] = _mm512_fmadd_ps(x, load16(values + i * ldv + 16 * v, width - 16 * v), sum[v]);

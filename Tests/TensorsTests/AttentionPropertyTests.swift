@@ -12,6 +12,15 @@ import Testing
     static let cases: [Case] = [
         Case(queries: 1, keys: 1, heads: 1, keyValueHeads: 1, headSize: 8, mask: .full),
         Case(queries: 1, keys: 300, heads: 4, keyValueHeads: 2, headSize: 16, mask: .causal),
+        // Few queries over many keys, which are read in parts; some see nothing of a part, or nothing at all.
+        Case(queries: 1, keys: 1100, heads: 6, keyValueHeads: 2, headSize: 64, mask: .causal),
+        Case(queries: 2, keys: 513, heads: 4, keyValueHeads: 4, headSize: 20, mask: .causal),
+        Case(
+            queries: 3, keys: 600, heads: 4, keyValueHeads: 2, headSize: 24,
+            mask: .ranges([0..<0, 300..<301, 17..<599])),
+        Case(
+            queries: 2, keys: 900, heads: 2, keyValueHeads: 1, headSize: 16,
+            mask: .prefixed(prefix: [0..<100, 0..<530], own: [700..<800, 899..<900])),
         Case(queries: 7, keys: 300, heads: 4, keyValueHeads: 1, headSize: 12, mask: .causal),
         Case(queries: 65, keys: 65, heads: 2, keyValueHeads: 2, headSize: 72, mask: .full),
         Case(queries: 270, keys: 270, heads: 2, keyValueHeads: 1, headSize: 64, mask: .causal),
@@ -55,6 +64,18 @@ import Testing
         }
         let direct = attention(queries: q, keys: k, values: v, heads: 4, keyValueHeads: 2, mask: .causal).bytes
         #expect(results == [direct, direct, direct])
+    }
+
+    @Test("threads do not change the bytes of one query over keys in several parts")
+    func partsAndThreads() {
+        let q = Tensor.random([1, 96], seed: 7)
+        let (k, v) = (Tensor.random([1000, 48], seed: 8), Tensor.random([1000, 48], seed: 9))
+        let results = [1, 2, 5].map { threads in
+            ComputeContext(threads: threads).run {
+                attention(queries: q, keys: k, values: v, heads: 6, keyValueHeads: 3, mask: .causal).bytes
+            }
+        }
+        #expect(results[0] == results[1] && results[0] == results[2])
     }
 
     @Test("the log-sum-exp is that of the scaled scores")

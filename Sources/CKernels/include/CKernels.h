@@ -433,6 +433,15 @@ size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a, int64
 void vlm_attention_queries(
     const vlm_kernels *k, const vlm_attention *a, int64_t first, int64_t end, float *scratch);
 
+/// Parts that the keys of few queries are split into (flash-decoding): tasks of their own, by the shape alone.
+int64_t vlm_attention_parts(const vlm_attention *a);
+/// Floats of the sums of a part.
+int64_t vlm_attention_part_floats(const vlm_attention *a);
+/// The sums of all queries over the keys of one part, written to sums + part vlm_attention_part_floats; scratch as above.
+void vlm_attention_part(const vlm_kernels *k, const vlm_attention *a, int64_t part, float *sums, float *scratch);
+/// Attention output from the sums of all parts, which are overwritten.
+void vlm_attention_join(const vlm_kernels *k, const vlm_attention *a, int64_t parts, float *sums);
+
 /// What the gradients of an attention are computed from, and where those of the queries go. Probabilities are computed
 /// again from the log-sum-exp.
 typedef struct vlm_attention_backward {

@@ -82,6 +82,22 @@ private func attention(
         // Four tasks for each thread, so that none waits long for the last.
         let perTask = Int(vlm_attention_task_queries(&first, Int64(4 * context.pool.threadCount / heads)))
         let scratchFloats = vlm_attention_scratch(kernels, &first, Int64(min(total, perTask)))
+        let parts = Int(vlm_attention_parts(&first))
+        guard parts == 1 else {
+            let floats = parts * Int(vlm_attention_part_floats(&first))
+            let (sums, base) = Tensor.uninitialized(shape: [heads, floats])
+            withExtendedLifetime(sums) {
+                context.pool.run(heads * parts, scratch: scratchFloats) { task, scratch in
+                    var call = call(head: task / parts)
+                    vlm_attention_part(kernels, &call, Int64(task % parts), base + task / parts * floats, scratch)
+                }
+                for head in 0..<heads {
+                    var call = call(head: head)
+                    vlm_attention_join(kernels, &call, Int64(parts), base + head * floats)
+                }
+            }
+            return
+        }
         let blocks = (total + perTask - 1) / perTask
         context.pool.run(heads * blocks, scratch: scratchFloats) { task, scratch in
             let start = task % blocks * perTask

@@ -134,6 +134,9 @@ public struct NativeMap {
     }
 }
 
+/// Up to so many rows a product waits for its weights.
+private let fewRows = 16
+
 /// Native products of the same rows with several weights: rows are rounded once.
 ///
 /// A row's bytes depend neither on the number of rows, nor on the threads, nor on the kernels.
@@ -174,12 +177,13 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
         results.append(result)
         panels.append(storage)
     }
-    // Tasks of equal numbers of columns: several for each thread, so that one that is late holds up little.
+    // Tasks of equal numbers of columns: several for each thread, so that one that is late holds up little. Of few rows each takes
+    // little more time than to be handed out.
     let columns = Int(vlm_quantized_panel_columns())
     let counts = calls.map { (Int($0.columns) + columns - 1) / columns }
-    // An even number where there are many: rows of one scale take two panels at a time.
-    let share = counts.reduce(0, +) / (context.pool.threadCount * 16)
-    let perTask = share > 1 ? share & ~1 : 1
+    // An even number: two panels beside each other share what is broadcast of the rows.
+    let share = counts.reduce(0, +) / (context.pool.threadCount * (x.rows > fewRows ? 16 : 6))
+    let perTask = max(2, share & ~1)
     let tasks = counts.indices.flatMap { index in
         stride(from: 0, to: counts[index], by: perTask).map { (call: index, first: $0 * columns) }
     }
