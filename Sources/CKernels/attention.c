@@ -7,7 +7,7 @@
 #include <math.h>
 
 enum {
-    KEY_BLOCK = 512,     // Bc: a tile of 12 x 512 scores takes half of a 48 KB L1
+    KEY_BLOCK = 608,     // Bc: a tile of 12 x 608 scores fits a 32 KB L1, and the 577 tokens of CLIP are one block
     LEAST_ROWS = 192,    // G x Br of a task, about: fewer, and packing keys anew costs more than waiting for others
     MOST_ROWS = 512,     // more do not stay in L2 beside the keys
     DIRECT_ROWS = 8,     // up to this many rows (decode) keys and values are read in place instead of packed

@@ -134,7 +134,8 @@ struct AttentionTests {
             AttentionCase(queries: 257, keys: 257, group: 1, headSize: 64, mask: .full),
             AttentionCase(queries: 257, keys: 257, group: 4, headSize: 12, mask: .causal),
             AttentionCase(queries: 577, keys: 577, group: 1, headSize: 64, mask: .full),
-            AttentionCase(queries: 577, keys: 577, group: 1, headSize: 72, mask: .causal),
+            AttentionCase(queries: 641, keys: 641, group: 1, headSize: 72, mask: .causal),
+            AttentionCase(queries: 40, keys: 1300, group: 1, headSize: 64, mask: .full),
             AttentionCase(queries: 577, keys: 577, group: 1, headSize: 8, mask: .window),
             AttentionCase(queries: 300, keys: 300, group: 7, headSize: 8, mask: .prefix),
             AttentionCase(queries: 300, keys: 577, group: 1, headSize: 80, mask: .emptyRows),
@@ -190,7 +191,7 @@ struct AttentionTests {
         "factors in bfloat16 change outputs by no more than their rounding",
         arguments: [
             AttentionCase(queries: 577, keys: 577, group: 1, headSize: 64, mask: .full),
-            AttentionCase(queries: 33, keys: 545, group: 3, headSize: 64, mask: .causal),
+            AttentionCase(queries: 33, keys: 1245, group: 3, headSize: 64, mask: .causal),
             AttentionCase(queries: 300, keys: 301, group: 1, headSize: 72, mask: .window),
             AttentionCase(queries: 61, keys: 577, group: 2, headSize: 128, mask: .emptyRows),
             AttentionCase(queries: 40, keys: 90, group: 4, headSize: 34, mask: .prefix),
