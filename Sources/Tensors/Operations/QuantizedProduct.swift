@@ -7,7 +7,8 @@ public enum QuantizedProducts: String, Sendable {
     /// Weights are widened to float32: the product that the file's numbers define, to the rounding of float32.
     case exact
     /// Rows are rounded in blocks of 32 and multiplied in integers: several times faster. Of 8 bits, as llama.cpp has it by
-    /// default, some thousandths are lost; a model may want more where that matters.
+    /// default, some thousandths are lost; a model may want more where that matters. Attention between such products may round
+    /// as well (`attention(queries:keys:values:heads:keyValueHeads:mask:mayRound:)`).
     case native
 }
 
