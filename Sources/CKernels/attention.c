@@ -24,8 +24,7 @@ int64_t vlm_attention_task_queries(const vlm_attention *a, int64_t least_tasks) 
 /// By the whole call and not by the task, so that bytes do not depend on how queries were split into tasks.
 static int is_direct(const vlm_attention *a) { return a->queries * a->group <= DIRECT_ROWS; }
 
-/// Whether products are those of pairs of bfloat16.
-static int in_pairs(const vlm_kernels *k, const vlm_attention *a) {
+int vlm_attention_rounds(const vlm_kernels *k, const vlm_attention *a) {
     return a->may_round && k->pair_tile && a->head_size % 2 == 0 && !is_direct(a);
 }
 
@@ -35,7 +34,7 @@ size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a, int64
     int64_t packed = keys * d + KEY_BLOCK * vlm_panels(d, k) * nr;
     size_t floats = (size_t)(2 * rows * d + 2 * rows + packed + VLM_MAX_TILE_ROWS * keys);
     // Panels of pairs take half of the room; rows of queries and of weights as pairs come on top.
-    return in_pairs(k, a) ? floats + (size_t)((rows * d + VLM_MAX_TILE_ROWS * keys) / 2) : floats;
+    return vlm_attention_rounds(k, a) ? floats + (size_t)((rows * d + VLM_MAX_TILE_ROWS * keys) / 2) : floats;
 }
 
 /// The working set of one task. Row r is query head r / positions of the group at position first + r % positions.
@@ -147,7 +146,7 @@ static task begin(
     t.keys = t.q + rows * d;
     t.values = t.keys + vlm_panels(KEY_BLOCK, k) * nr * d;
     t.scores = t.values + KEY_BLOCK * vlm_panels(d, k) * nr;
-    if (in_pairs(k, a)) {
+    if (vlm_attention_rounds(k, a)) {
         t.q_pairs = (uint16_t *)(t.scores + VLM_MAX_TILE_ROWS * vlm_panels(KEY_BLOCK, k) * nr);
         t.weights = t.q_pairs + rows * d;
     }

@@ -39,6 +39,16 @@ import Testing
             _ = attention(queries: q, keys: k, values: k, heads: 4, keyValueHeads: 2, mask: .full)
         }
         #expect(work.bytesRead == 2 * 7 * 16 * 4 && work.float32Operations == 4 * 2 * 7 * 32)
+        // Which sets round is the processor's affair; the operations are the same. Few queries never do.
+        for (queries, mayRound) in [(2, true), (40, true), (40, false)] {
+            let q = Tensor(repeating: 1, shape: [queries, 32])
+            let work = counted {
+                _ = attention(
+                    queries: q, keys: k, values: k, heads: 4, keyValueHeads: 2, mask: .full, mayRound: mayRound)
+            }
+            #expect(work.operations == 4 * queries * 7 * 32)
+            if queries == 2 || !mayRound { #expect(work.bfloat16Operations == 0) }
+        }
     }
 
     @Test("memory counts when it comes from the allocator, not when a pool hands it out again")
@@ -77,11 +87,14 @@ import Testing
         #expect(pool.freeBytes == counts.reduce(0) { $0 + MemoryPool.blockSize(for: $1) })
     }
 
-    @Test("times at a machine's rates take integers of 8 bits at four times the rate of float32")
+    @Test(
+        "times at a machine's rates take pairs of bfloat16 at twice the rate of float32, integers of 8 bits at four times"
+    )
     func times() {
         var work = Work()
-        (work.float32Operations, work.int8Operations, work.bytesRead) = (100, 400, 50)
+        (work.float32Operations, work.bfloat16Operations, work.int8Operations) = (100, 60, 400)
+        work.bytesRead = 50
         let rates = MachineRates(flops: 10, bytes: 25)
-        #expect(work.computingSeconds(at: rates) == 20 && work.readingSeconds(at: rates) == 2)
+        #expect(work.operations == 560 && work.computingSeconds(at: rates) == 23 && work.readingSeconds(at: rates) == 2)
     }
 }

@@ -433,6 +433,8 @@ size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a, int64
 void vlm_attention_queries(
     const vlm_kernels *k, const vlm_attention *a, int64_t first, int64_t end, float *scratch);
 
+/// Whether an attention's products are those of pairs of bfloat16: few queries read keys and values in place, as float32.
+int vlm_attention_rounds(const vlm_kernels *k, const vlm_attention *a);
 /// Parts that the keys of few queries are split into (flash-decoding): tasks of their own, by the shape alone.
 int64_t vlm_attention_parts(const vlm_attention *a);
 /// Floats of the sums of a part.

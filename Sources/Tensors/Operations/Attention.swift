@@ -64,10 +64,6 @@ private func attention(
     logSumExp: UnsafeMutablePointer<Float>?
 ) -> Tensor {
     let context = ComputeContext.current
-    // Scores, and values weighted by them.
-    context.operations?.add(
-        multiplyAdds: 2 * shape.visiblePairs * queries.columns,
-        bytesRead: 2 * shape.keys * shape.keyValueHeads * shape.headSize * 4)
     let kernels = context.kernels.table
     let (q, total, heads) = (queries.floatPointer, queries.rows, shape.keyValueHeads)
     let (result, output) = Tensor.uninitialized(shape: queries.shape)
@@ -79,6 +75,10 @@ private func attention(
             return call
         }
         var first = call(head: 0)
+        // Scores, and values weighted by them.
+        context.operations?.add(
+            multiplyAdds: 2 * shape.visiblePairs * queries.columns, ofPairs: vlm_attention_rounds(kernels, &first) != 0,
+            bytesRead: 2 * shape.keys * shape.keyValueHeads * shape.headSize * 4)
         // Four tasks for each thread, so that none waits long for the last.
         let perTask = Int(vlm_attention_task_queries(&first, Int64(4 * context.pool.threadCount / heads)))
         let scratchFloats = vlm_attention_scratch(kernels, &first, Int64(min(total, perTask)))

@@ -33,7 +33,7 @@ struct StageMeter {
     /// - Parameter steps: how many equal steps a measurement consists of; one of them is reported.
     func report(at rates: MachineRates, steps: Int = 1) -> Report {
         let (count, median) = (Double(steps), milliseconds.median / Double(steps))
-        let operations = Double(work.float32Operations + work.int8Operations) / count
+        let operations = Double(work.operations) / count
         func part(_ seconds: Double) -> Double? {
             seconds > 0 ? (seconds / count * 1000 / median).rounded(4) : nil
         }
