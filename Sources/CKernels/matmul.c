@@ -68,7 +68,6 @@ static void block(
                 int64_t columns = vlm_min(nr, end - n);
                 float *c = p->c + row * p->ldc + n, *panel = scratch + (n - j) * block_depth;
                 int adds = start > 0 || p->accumulate;
-                vlm_expect_tile(&p->epilogue, row, rows, n, columns, p->c, p->ldc);
                 if (last && vlm_has_epilogue(&p->epilogue)) {
                     _Alignas(64) float tile[VLM_MAX_TILE_ROWS * VLM_MAX_TILE_COLUMNS];
                     for (int64_t r = 0; adds && r < rows; r++)

@@ -23,14 +23,7 @@ public struct LlamaModel: Sendable {
     public func hiddenStates(
         _ inputsEmbeds: Tensor, skippable: [Bool]? = nil, cache: inout KVCache, trace: Trace? = nil
     ) -> Tensor {
-        let rotations = rotaryEmbedding(Array(cache.advance(by: inputsEmbeds.rows)))
-        let step = DecoderStep(rotations: rotations, skippable: skippable, trace: trace)
-        let caches = cache.layers
-        return withoutGradients {
-            ComputeContext.reusingMemory {
-                hiddenStates(inputsEmbeds, step) { layer, index, h in layer(h, step, cache: caches[index]) }
-            }
-        }
+        read(inputsEmbeds, skippable, &cache, trace) { layer, h, step, cache in layer(h, step, cache: cache) }
     }
 
     /// Final hidden state of the last of T new tokens that follow those in the cache, `[1, D]`: all of a prompt that the
@@ -42,14 +35,22 @@ public struct LlamaModel: Sendable {
     public func lastHiddenState(
         _ inputsEmbeds: Tensor, skippable: [Bool]? = nil, cache: inout KVCache
     ) -> Tensor {
+        read(inputsEmbeds, skippable, &cache, nil) { layer, h, step, cache in layer.lastState(h, step, cache: cache) }
+    }
+
+    /// New tokens through all layers, of which the last is applied by `last`.
+    private func read(
+        _ inputsEmbeds: Tensor, _ skippable: [Bool]?, _ cache: inout KVCache, _ trace: Trace?,
+        last: (any DecoderLayer, Tensor, DecoderStep, LayerKeyValues) -> Tensor
+    ) -> Tensor {
         let rotations = rotaryEmbedding(Array(cache.advance(by: inputsEmbeds.rows)))
-        let step = DecoderStep(rotations: rotations, skippable: skippable, trace: nil)
+        let step = DecoderStep(rotations: rotations, skippable: skippable, trace: trace)
         let caches = cache.layers
         return withoutGradients {
             ComputeContext.reusingMemory {
                 hiddenStates(inputsEmbeds, step) { layer, index, h in
                     index == layers.count - 1
-                        ? layer.lastState(h, step, cache: caches[index]) : layer(h, step, cache: caches[index])
+                        ? last(layer, h, step, caches[index]) : layer(h, step, cache: caches[index])
                 }
             }
         }

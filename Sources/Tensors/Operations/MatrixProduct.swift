@@ -53,7 +53,6 @@ public func product(
     precondition(weight.rank == 2 && inner == depth, "product of \(x.shape) with \(weight.shape), \(layout)")
     precondition(layout == .outIn || !weight.elementType.isBlockQuantized, "blocks of \(weight.shape), \(layout)")
     precondition(bias == nil || bias?.count == columns, "bias \(bias?.shape ?? []) for \(columns) columns")
-
     precondition(residual.map { $0.count == x.rows * columns } ?? true, "residual \(residual?.shape ?? [])")
 
     if let residual, isTracking(x, weight, bias) || isTracking(residual) {
@@ -72,8 +71,7 @@ public func product(
         w: weight.rawPointer, w_type: weight.kernelStorage, w_layout: layout == .outIn ? VLM_OUT_IN : VLM_IN_OUT,
         ldw: Int64(weight.shape[1]), c: c, ldc: Int64(columns),
         epilogue: vlm_epilogue(bias: bias, activation, residual: residual, columns: columns),
-        row_invariant: isRowInvariant ? 1 : 0,
-        accumulate: 0)
+        row_invariant: isRowInvariant ? 1 : 0, accumulate: 0)
     run(&call, bytesRead: weight.byteCount)
     return isRecorded ? result.recordedProduct(x, weight, layout, bias) : result
 }
