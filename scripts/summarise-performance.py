@@ -77,7 +77,7 @@ def where_the_time_goes():
 ## Where the time of an answer goes
 
 `vlm bench ask`: medians in a process that has answered before. A stage's part of the peak is the time that its operations would
-take at the peak of what computes them, float32, pairs of bfloat16 (twice that) or integers of 8 bits (four times), to the time it
+take at the peak of what computes them, float32, integers of 16 bits (twice that) or of 8 (four times), to the time it
 takes; the part of the read rate is the same for the weights, keys and values it reads. Allocated is what came from the allocator.
 """
     for name, title in (("ask-mqt-llava-7b", "MQT-LLaVA-7B's shape"), ("ask-demo-model", "The shipped model")):

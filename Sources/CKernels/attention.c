@@ -12,6 +12,7 @@ enum {
     MOST_ROWS = 512,     // more do not stay in L2 beside the keys
     DIRECT_ROWS = 8,     // up to this many rows (decode) keys and values are read in place instead of packed
     PART_KEYS = 256,     // and in parts of so many keys, or threads wait where there are fewer heads than tasks should be
+    VALUE_LIMIT = 2047,  // values as integers: 11 bits, so that weights keep as many where all keys weigh the same
 };
 
 int64_t vlm_attention_task_queries(const vlm_attention *a, int64_t least_tasks) {
@@ -28,13 +29,31 @@ int vlm_attention_rounds(const vlm_kernels *k, const vlm_attention *a) {
     return a->may_round && k->pair_tile && a->head_size % 2 == 0 && !is_direct(a);
 }
 
+/// The largest integers of queries and keys, so that a score of them stays within 32 bits whatever they are.
+static float score_limit(const vlm_attention *a) {
+    return fminf(floorf(sqrtf(0x7FFFp16f / (float)a->head_size)), INT16_MAX);
+}
+
+/// Rounds the weights of a row, which sees `hull`, for columns [low, high), and returns their scale. Each is multiplied by the scale
+/// of its value first. Weights are at most 1, and add up to `sum` at most: so their product with values stays within 31 bits.
+static float round_weights(
+    const vlm_kernels *k, const float *p, run hull, float sum, const float *value_scales, int64_t low, int64_t high, int16_t *y) {
+    const int64_t keys = vlm_max(0, hull.end - hull.first);
+    float ignored, largest = k->pair_scale(keys, value_scales + hull.first, 1, &ignored);
+    float limit = fminf(0x1p30f / VALUE_LIMIT / fminf(sum, (float)keys), INT16_MAX);
+    float factor = largest > 0 && isfinite(largest) ? limit / largest : 0;
+    k->round_pairs(high - low, p + low, value_scales + low, factor, y + low);
+    return largest / limit;
+}
+
 size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a, int64_t queries) {
     int64_t rows = queries * a->group, d = a->head_size, nr = k->tile_columns;
     int64_t keys = vlm_panels(KEY_BLOCK, k) * nr;
     int64_t packed = keys * d + KEY_BLOCK * vlm_panels(d, k) * nr;
     size_t floats = (size_t)(2 * rows * d + 2 * rows + packed + VLM_MAX_TILE_ROWS * keys);
-    // Panels of pairs take half of the room; rows of queries and of weights as pairs come on top.
-    return vlm_attention_rounds(k, a) ? floats + (size_t)((rows * d + VLM_MAX_TILE_ROWS * keys) / 2) : floats;
+    if (!vlm_attention_rounds(k, a)) return floats;
+    // Panels of pairs take half of the room; rows of queries and of weights as pairs come on top, and scales.
+    return floats + (size_t)((rows * d + VLM_MAX_TILE_ROWS * keys) / 2 + rows + 3 * keys);
 }
 
 /// The working set of one task. Row r is query head r / positions of the group at position first + r % positions.
@@ -43,7 +62,8 @@ typedef struct task {
     const vlm_attention *a;
     int64_t first, positions, rows;
     float *q, *o, *maximum, *sum, *keys, *values, *scores;
-    uint16_t *q_pairs, *weights;  // rows of bfloat16, in pairs; NULL where products are of float32
+    int16_t *q_pairs, *weights;  // rows of integers, in pairs; NULL where products are of float32
+    float *q_scales, *key_scales, *value_scales, *factors;
 } task;
 
 static int64_t position_of(const task *t, int64_t row) { return t->first + row % t->positions; }
@@ -61,7 +81,7 @@ static void rows_by_block(const task *t, int64_t row, int64_t rows, int64_t bloc
     if (count == 0) return;
 
     const float *q_rows[VLM_MAX_TILE_ROWS], *p_rows[VLM_MAX_TILE_ROWS];
-    const uint16_t *pairs[VLM_MAX_TILE_ROWS];
+    const int16_t *pairs[VLM_MAX_TILE_ROWS];
     for (int64_t r = 0; r < rows; r++) q_rows[r] = t->q + (row + r) * d;
     for (int64_t r = 0; t->q_pairs && r < rows; r++) pairs[r] = t->q_pairs + (row + r) * d;
     for (int n = 0; n < count; n++) {
@@ -73,7 +93,8 @@ static void rows_by_block(const task *t, int64_t row, int64_t rows, int64_t bloc
         else if (t->q_pairs)
             for (int64_t j = low; j < high; j += nr)
                 k->pair_tile(
-                    rows, vlm_min(nr, high - j), d, pairs, (const uint16_t *)t->keys + j * d, t->scores + j, lds, 0);
+                    rows, vlm_min(nr, high - j), d, pairs, t->q_scales + row, (const int16_t *)t->keys + j * d,
+                    t->key_scales + j, t->scores + j, lds, 0);
         else
             for (int64_t j = low; j < high; j += nr)
                 k->product_tile(rows, vlm_min(nr, high - j), d, q_rows, t->keys + j * d, t->scores + j, lds, 0);
@@ -105,14 +126,17 @@ static void rows_by_block(const task *t, int64_t row, int64_t rows, int64_t bloc
                 k->weighted_sum(
                     high - low, d, p_rows[r], a->v + (block + low) * a->ldv, a->ldv, t->o + (row + r) * d);
         else if (t->q_pairs) {
+            float scales[VLM_MAX_TILE_ROWS];
             for (int64_t r = 0; r < rows; r++) {
-                pairs[r] = t->weights + r * lds + low;
-                k->round_pairs(high - low, p_rows[r], t->weights + r * lds + low);
+                int16_t *weights = t->weights + r * lds;
+                scales[r] = round_weights(
+                    k, t->scores + r * lds, hull_of(v[r]), t->sum[row + r], t->value_scales, low, high, weights);
+                pairs[r] = weights + low;
             }
             for (int64_t j = 0; j < d; j += nr)
                 k->pair_tile(
-                    rows, vlm_min(nr, d - j), high - low, pairs,
-                    (const uint16_t *)t->values + j * KEY_BLOCK + low * nr, t->o + row * d + j, d, 1);
+                    rows, vlm_min(nr, d - j), high - low, pairs, scales,
+                    (const int16_t *)t->values + j * KEY_BLOCK + low * nr, NULL, t->o + row * d + j, d, 1);
         } else
             for (int64_t j = 0; j < d; j += nr)
                 k->product_tile(
@@ -147,13 +171,21 @@ static task begin(
     t.values = t.keys + vlm_panels(KEY_BLOCK, k) * nr * d;
     t.scores = t.values + KEY_BLOCK * vlm_panels(d, k) * nr;
     if (vlm_attention_rounds(k, a)) {
-        t.q_pairs = (uint16_t *)(t.scores + VLM_MAX_TILE_ROWS * vlm_panels(KEY_BLOCK, k) * nr);
+        t.q_scales = t.scores + VLM_MAX_TILE_ROWS * vlm_panels(KEY_BLOCK, k) * nr;
+        t.key_scales = t.q_scales + rows;
+        t.value_scales = t.key_scales + vlm_panels(KEY_BLOCK, k) * nr;
+        t.factors = t.value_scales + vlm_panels(KEY_BLOCK, k) * nr;
+        t.q_pairs = (int16_t *)(t.factors + vlm_panels(KEY_BLOCK, k) * nr);
         t.weights = t.q_pairs + rows * d;
     }
     for (int64_t r = 0; r < rows; r++) {
         int64_t head = r / positions;
         k->scale(d, a->scale * LOG2_E, a->q + position_of(&t, r) * a->ldq + head * d, t.q + r * d);
-        if (t.q_pairs) k->round_pairs(d, t.q + r * d, t.q_pairs + r * d);
+        if (t.q_pairs) {
+            float factor;
+            t.q_scales[r] = k->pair_scale(d, t.q + r * d, score_limit(a), &factor);
+            k->round_pairs(d, t.q + r * d, NULL, factor, t.q_pairs + r * d);
+        }
         t.maximum[r] = NO_KEY;
         t.sum[r] = 0;
     }
@@ -168,12 +200,17 @@ static void read_block(const task *t, int64_t block, int64_t length) {
     int64_t d = a->head_size, nr = k->tile_columns;
     int direct = is_direct(a);
     if (t->q_pairs) {
+        const float *keys = a->k + block * a->ldk, *values = a->v + block * a->ldv;
+        for (int64_t j = 0; j < length; j++)
+            t->key_scales[j] = k->pair_scale(d, keys + j * a->ldk, score_limit(a), t->factors + j);
         for (int64_t j = 0; j < length; j += nr)
             k->pack_pairs_out_in(
-                vlm_min(nr, length - j), d, a->k + (block + j) * a->ldk, a->ldk, (uint16_t *)t->keys + j * d);
+                vlm_min(nr, length - j), d, keys + j * a->ldk, a->ldk, t->factors + j, (int16_t *)t->keys + j * d);
+        for (int64_t j = 0; j < length; j++)
+            t->value_scales[j] = k->pair_scale(d, values + j * a->ldv, VALUE_LIMIT, t->factors + j);
         for (int64_t j = 0; j < d; j += nr)
             k->pack_pairs_in_out(
-                vlm_min(nr, d - j), length, a->v + block * a->ldv + j, a->ldv, (uint16_t *)t->values + j * KEY_BLOCK);
+                vlm_min(nr, d - j), length, values + j, a->ldv, t->factors, (int16_t *)t->values + j * KEY_BLOCK);
     } else if (!direct) {
         for (int64_t j = 0; j < length; j += nr)
             k->pack_out_in(

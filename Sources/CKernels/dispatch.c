@@ -1,8 +1,6 @@
 // The kernel tables, and the choice among them by what the processor has.
 #include "families.h"
 
-#include <stdatomic.h>
-
 /// One set: `q` names its versions of what rounds rows to integers and multiplies them, Q_ROWS that one's tile; then what
 /// opens panels and multiplies opened ones, if there is such, and what only some sets have.
 #define VLM_TABLE(isa, ROWS, COLUMNS, q, Q_ROWS, OPEN, OPENED, ...)                                                  \
@@ -38,10 +36,7 @@ static const vlm_kernels avx512 =
     vlm_open_panel_avx2, vlm_opened_tile_avx2);
 static const vlm_kernels avx512_vnni = VLM_TABLE(
     avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx512, VLM_QUANTIZED_ROWS_AVX512, vlm_open_panel_avx512,
-    vlm_opened_tile_avx512);
-static const vlm_kernels avx512_pairs = VLM_TABLE(
-    avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx512, VLM_QUANTIZED_ROWS_AVX512, vlm_open_panel_avx512,
-    vlm_opened_tile_avx512, .pair_tile = vlm_pair_tile, .round_pairs = vlm_round_pairs,
+    vlm_opened_tile_avx512, .pair_tile = vlm_pair_tile, .pair_scale = vlm_pair_scale, .round_pairs = vlm_round_pairs,
     .pack_pairs_out_in = vlm_pack_pairs_out_in, .pack_pairs_in_out = vlm_pack_pairs_in_out);
 
 const vlm_kernels *vlm_kernels_avx2(void) {
@@ -55,11 +50,7 @@ const vlm_kernels *vlm_kernels_avx512(void) {
     int has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
         && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (!has || !vlm_kernels_avx2()) return NULL;
-    if (!__builtin_cpu_supports("avx512vnni")) return &avx512;
-    static _Atomic int are_fast = -1;  // of one process all threads find the same
-    int unknown = -1;
-    if (are_fast < 0) atomic_compare_exchange_strong(&are_fast, &unknown, vlm_pairs_are_fast());
-    return are_fast ? &avx512_pairs : &avx512_vnni;
+    return __builtin_cpu_supports("avx512vnni") ? &avx512_vnni : &avx512;
 }
 #else
 const vlm_kernels *vlm_kernels_avx2(void) { return NULL; }

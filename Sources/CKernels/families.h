@@ -150,11 +150,12 @@ VLM_DECLARE_FAMILIES(portable)
 #ifdef VLM_X86
 VLM_DECLARE_FAMILIES(avx2)
 VLM_DECLARE_FAMILIES(avx512)
-void vlm_pair_tile(int64_t, int64_t, int64_t, const uint16_t *const *, const uint16_t *, float *, int64_t, int);
-void vlm_round_pairs(int64_t, const float *, uint16_t *);
-void vlm_pack_pairs_out_in(int64_t, int64_t, const float *, int64_t, uint16_t *);
-void vlm_pack_pairs_in_out(int64_t, int64_t, const float *, int64_t, uint16_t *);
-int vlm_pairs_are_fast(void);
+void vlm_pair_tile(
+    int64_t, int64_t, int64_t, const int16_t *const *, const float *, const int16_t *, const float *, float *, int64_t, int);
+float vlm_pair_scale(int64_t, const float *, float, float *);
+void vlm_round_pairs(int64_t, const float *, const float *, float, int16_t *);
+void vlm_pack_pairs_out_in(int64_t, int64_t, const float *, int64_t, const float *, int16_t *);
+void vlm_pack_pairs_in_out(int64_t, int64_t, const float *, int64_t, const float *, int16_t *);
 void vlm_open_panel_avx2(vlm_element, int64_t, const uint8_t *, uint8_t *);
 void vlm_opened_tile_avx2(
     vlm_element, int64_t, int64_t, int64_t, const int32_t *, const int8_t *, int64_t, const vlm_row_block *, int64_t,

@@ -12,7 +12,7 @@
 // bits, however the product is split.
 #include <math.h>
 
-#include "families.h"
+#include "quantized.h"
 #include "simd.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -50,17 +50,6 @@ static void rotate_portable(int64_t depth, const float *x, float *y) {
 
 // ---- rounding ----------------------------------------------------------------------------------------------------
 
-/// The scale of a row whose largest magnitude has these bits, and what its values are multiplied by so that this becomes
-/// 127. What is not finite, or too small to have an inverse, is multiplied by 0, and what is not finite stays so in the scale.
-static inline float scale_of(uint32_t bits, float *inverse) {
-    float largest = vlm_bits_float(bits);
-    *inverse = 0;
-    if (bits >= 0x7F800000) return largest;
-    if (largest < 0x1p-100f) return 0;
-    *inverse = 127 / largest;
-    return largest / 127;
-}
-
 /// Rounds a rotated row, halves to even.
 VLM_INLINE void describe_row(int64_t depth, const float *rotated, int8_t *q, vlm_row_block *row) {
     uint32_t top = 0;
@@ -70,7 +59,7 @@ VLM_INLINE void describe_row(int64_t depth, const float *rotated, int8_t *q, vlm
         bits &= 0x7FFFFFFF;  // as integers, magnitudes order as they should
         top = bits > top ? bits : top;
     }
-    float inverse, scale = scale_of(top, &inverse);
+    float inverse, scale = vlm_scale_of(top, 127, &inverse);
     int32_t sum = 0;
     if (inverse == 0) memset(q, 0, (size_t)depth);
     // Beside 1.5 2^23 a float counts in units of 1: an addition rounds, and leaves the integer in the last bits.
@@ -291,7 +280,7 @@ VLM_VNNI void vlm_int8_row_avx512(int64_t depth, const float *x, float *scratch,
         case 32: top = rotate_run_avx512(2, x + k, scratch + k, top); break;
         default: top = rotate_run_avx512(1, x + k, scratch + k, top); break;
         }
-    float inverse, scale = scale_of(_mm512_reduce_max_epu32(top), &inverse);
+    float inverse, scale = vlm_scale_of(_mm512_reduce_max_epu32(top), 127, &inverse);
     __m512i total = _mm512_setzero_si512();
     const __m512 factor = _mm512_set1_ps(inverse);
     const __mmask16 all = inverse == 0 ? 0 : 0xFFFF;  // what is not finite times 0 is no integer

@@ -1,37 +1,60 @@
-// Products of bfloat16 in pairs, `vdpbf16ps`: sums stay in float32, and factors have 8 significant bits. Twice as fast as
-// float32 where a processor has the units for it, and slower where it only has the instruction: a trial at the start decides.
+// Products of integers of 16 bits in pairs, `vpdpwssd`: twice the multiply-adds of float32 wherever there is VNNI. Sums of integers
+// are exact, so how a product is split changes nothing.
 //
-// A panel holds pairs of steps of the depth, [depth / 2][columns of the tile][2]: an odd depth ends with a zero.
-#include "families.h"
+//     c = sum (b a) d s        integers b and their scale d of a column, integers a and their scale s of a row
+//
+// The caller sees to it that no sum can leave 32 bits. A panel holds pairs of steps of the depth,
+// [depth / 2][columns of the tile][2]: an odd depth ends with a zero.
+#include "quantized.h"
 #include "simd.h"
 
-#include <math.h>
-#include <time.h>
+#pragma STDC FP_CONTRACT OFF
 
 #ifdef VLM_X86
 
-#define VLM_PAIRS __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")))
-
 enum { COLUMNS = VLM_TILE_COLUMNS_AVX512, ROWS = VLM_TILE_ROWS_AVX512 };
 
-VLM_INLINE VLM_PAIRS __m512i rounded16(__m512 high, __m512 low) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
-
-VLM_PAIRS void vlm_round_pairs(int64_t n, const float *x, uint16_t *y) {
-    for (int64_t i = 0; i < n; i += 16) {
-        const __m256i pairs = (__m256i)_mm512_cvtneps_pbh(load16(x + i, n - i));
-        _mm256_mask_storeu_epi16(y + i, (__mmask16)(lanes16(n - i + (n & 1))), pairs);
-    }
+/// Values times a factor, to the nearest integer, halves to even; 0 where the factor is, whatever the values.
+VLM_INLINE VLM_VNNI __m512i rounded16(__m512 x, __m512 factor) {
+    const __mmask16 counts = _mm512_cmp_ps_mask(factor, _mm512_setzero_ps(), _CMP_NEQ_OQ);
+    return _mm512_maskz_cvtps_epi32(counts, _mm512_mul_ps(x, factor));
 }
 
-VLM_PAIRS void vlm_pack_pairs_out_in(int64_t columns, int64_t depth, const float *w, int64_t ldw, uint16_t *panel) {
+VLM_VNNI float vlm_pair_scale(int64_t n, const float *x, float limit, float *factor) {
+    __m512i top = _mm512_setzero_si512();
+    VLM_EACH(16, i, n, { top = _mm512_max_epu32(top, _mm512_castps_si512(_mm512_abs_ps(load16(x + i, count)))); });
+    return vlm_scale_of(_mm512_reduce_max_epu32(top), limit, factor);
+}
+
+VLM_INLINE VLM_VNNI void round_pairs(int64_t n, const float *x, const float *scales, float factor, int16_t *y) {
+    const __m512 all = _mm512_set1_ps(factor);
+    VLM_EACH(16, i, n, {
+        const __m512 own = scales ? _mm512_mul_ps(load16(scales + i, count), all) : all;
+        const __m512i codes = rounded16(load16(x + i, count), own);
+        _mm256_mask_storeu_epi16(y + i, lanes16(count + (count & 1)), _mm512_cvtepi32_epi16(codes));
+    });
+}
+
+VLM_VNNI void vlm_round_pairs(int64_t n, const float *x, const float *scales, float factor, int16_t *y) {
+    if (scales)
+        round_pairs(n, x, scales, factor, y);
+    else
+        round_pairs(n, x, NULL, factor, y);
+}
+
+VLM_VNNI void vlm_pack_pairs_out_in(
+    int64_t columns, int64_t depth, const float *w, int64_t ldw, const float *factors, int16_t *panel) {
     for (int64_t k = 0; k < depth; k += 32)
         for (int64_t j = 0; j < COLUMNS; j += 16) {
             // 16 rows of 16 pairs, which are words, and a transpose of them.
             __m512i v[16], t[16];
             VLM_UNROLL for (int r = 0; r < 16; r++) {
+                v[r] = _mm512_setzero_si512();
+                if (j + r >= columns) continue;
                 const float *row = w + (j + r) * ldw + k;
-                v[r] = j + r < columns
-                    ? rounded16(load16(row + 16, depth - k - 16), load16(row, depth - k)) : _mm512_setzero_si512();
+                const __m512 factor = _mm512_set1_ps(factors[j + r]);
+                v[r] = _mm512_packs_epi32(
+                    rounded16(load16(row, depth - k), factor), rounded16(load16(row + 16, depth - k - 16), factor));
             }
             VLM_UNROLL for (int i = 0; i < 16; i += 2) {
                 t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
@@ -52,56 +75,65 @@ VLM_PAIRS void vlm_pack_pairs_out_in(int64_t columns, int64_t depth, const float
                 t[s + 4] = _mm512_shuffle_i32x4(c, d, 0x88);
                 t[s + 12] = _mm512_shuffle_i32x4(c, d, 0xdd);
             }
-            uint16_t *out = panel + k * COLUMNS + 2 * j;
-            VLM_UNROLL for (int i = 0; i < 16; i++)
-                if (2 * i < depth - k) _mm512_storeu_si512(out + 2 * i * COLUMNS, t[i]);
+            // Packing works on quarters: two words of a quarter are pairs of the first 16 elements, two of the last.
+            VLM_UNROLL for (int i = 0; i < 16; i++) {
+                const int pair = i / 4 * 2 + i % 2 + (i % 4 >= 2 ? 8 : 0);
+                if (2 * pair < depth - k) _mm512_storeu_si512(panel + (k + 2 * pair) * COLUMNS + 2 * j, t[i]);
+            }
         }
 }
 
-VLM_PAIRS void vlm_pack_pairs_in_out(int64_t columns, int64_t depth, const float *w, int64_t ldw, uint16_t *panel) {
-    const __m512i order = _mm512_set_epi16(
-        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+VLM_VNNI void vlm_pack_pairs_in_out(
+    int64_t columns, int64_t depth, const float *w, int64_t ldw, const float *factors, int16_t *panel) {
     for (int64_t k = 0; k < depth; k += 2, panel += 2 * COLUMNS)
         VLM_UNROLL for (int j = 0; j < COLUMNS; j += 16) {
-            const __m512 even = load16(w + k * ldw + j, columns - j);
-            const __m512 odd = k + 1 < depth ? load16(w + (k + 1) * ldw + j, columns - j) : _mm512_setzero_ps();
-            _mm512_storeu_si512(panel + 2 * j, _mm512_permutexvar_epi16(order, rounded16(odd, even)));
+            const __m512i even = rounded16(load16(w + k * ldw + j, columns - j), _mm512_set1_ps(factors[k]));
+            __m512i odd = _mm512_setzero_si512();
+            if (k + 1 < depth) odd = rounded16(load16(w + (k + 1) * ldw + j, columns - j), _mm512_set1_ps(factors[k + 1]));
+            _mm512_storeu_si512(panel + 2 * j, _mm512_mask_mov_epi16(even, 0xAAAAAAAA, _mm512_slli_epi32(odd, 16)));
         }
 }
 
-VLM_INLINE VLM_PAIRS void tile(
-    int rows, int vectors, int64_t columns, int64_t depth, const uint16_t *const *a, const uint16_t *panel, float *c,
-    int64_t ldc, int accumulate) {
-    __m512 sum[ROWS][2];
-    const uint16_t *row[ROWS];
+VLM_INLINE VLM_VNNI void tile(
+    int rows, int vectors, int64_t columns, int64_t depth, const int16_t *const *a, const float *s, const int16_t *panel,
+    const float *d, float *c, int64_t ldc, int accumulate) {
+    __m512i sum[ROWS][2];
+    const int16_t *row[ROWS];
     VLM_UNROLL for (int r = 0; r < rows; r++) {
         row[r] = a[r];
-        VLM_UNROLL for (int v = 0; v < vectors; v++)
-            sum[r][v] = accumulate ? load16(c + r * ldc + 16 * v, columns - 16 * v) : _mm512_setzero_ps();
+        VLM_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_setzero_si512();
     }
     VLM_NO_UNROLL for (int64_t k = 0; k < depth; k += 2, panel += 2 * COLUMNS) {
-        __m512bh b[2];
-        VLM_UNROLL for (int v = 0; v < vectors; v++) b[v] = (__m512bh)_mm512_loadu_si512(panel + 32 * v);
+        __m512i b[2];
+        VLM_UNROLL for (int v = 0; v < vectors; v++) b[v] = _mm512_loadu_si512(panel + 32 * v);
         VLM_UNROLL for (int r = 0; r < rows; r++) {
             int32_t pair;
             memcpy(&pair, row[r] + k, 4);
-            const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
-            VLM_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], x, b[v]);
+            const __m512i x = _mm512_set1_epi32(pair);
+            VLM_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_dpwssd_epi32(sum[r][v], b[v], x);
         }
     }
-    VLM_UNROLL for (int r = 0; r < rows; r++)
-        VLM_UNROLL for (int v = 0; v < vectors; v++) store16(c + r * ldc + 16 * v, columns - 16 * v, sum[r][v]);
+    VLM_UNROLL for (int v = 0; v < vectors; v++) {
+        const __m512 scales = d ? load16(d + 16 * v, columns - 16 * v) : _mm512_set1_ps(1);
+        VLM_UNROLL for (int r = 0; r < rows; r++) {
+            float *to = c + r * ldc + 16 * v;
+            const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r][v]), scales), scale = _mm512_set1_ps(s[r]);
+            store16(
+                to, columns - 16 * v,
+                accumulate ? _mm512_fmadd_ps(value, scale, load16(to, columns - 16 * v)) : _mm512_mul_ps(value, scale));
+        }
+    }
 }
 
-VLM_PAIRS void vlm_pair_tile(
-    int64_t rows, int64_t columns, int64_t depth, const uint16_t *const *a, const uint16_t *panel, float *c, int64_t ldc,
-    int accumulate) {
+VLM_VNNI void vlm_pair_tile(
+    int64_t rows, int64_t columns, int64_t depth, const int16_t *const *a, const float *s, const int16_t *panel, const float *d,
+    float *c, int64_t ldc, int accumulate) {
 #define VLM_CASE(r)                                                                                                  \
     case r:                                                                                                          \
         if (columns > 16)                                                                                            \
-            tile(r, 2, columns, depth, a, panel, c, ldc, accumulate);                                                \
+            tile(r, 2, columns, depth, a, s, panel, d, c, ldc, accumulate);                                          \
         else                                                                                                         \
-            tile(r, 1, columns, depth, a, panel, c, ldc, accumulate);                                                \
+            tile(r, 1, columns, depth, a, s, panel, d, c, ldc, accumulate);                                          \
         break;
     switch (rows) {
         VLM_CASE(1) VLM_CASE(2) VLM_CASE(3) VLM_CASE(4) VLM_CASE(5) VLM_CASE(6)
@@ -110,35 +142,4 @@ VLM_PAIRS void vlm_pair_tile(
 #undef VLM_CASE
 }
 
-// ---- the trial ---------------------------------------------------------------------------------------------------
-
-enum { CHAINS = 12, STEPS = 256 };
-
-/// Seconds that many steps of independent chains take: of multiply-adds of float32, or of dot products of pairs.
-static __attribute__((noinline)) VLM_PAIRS double trial(int pairs) {
-    struct timespec start, end;
-    __m512 sum[CHAINS];
-    VLM_UNROLL for (int i = 0; i < CHAINS; i++) sum[i] = _mm512_setzero_ps();
-    const __m512 x = _mm512_set1_ps(0.5f);
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    for (int step = 0; step < STEPS; step++)
-        VLM_UNROLL for (int i = 0; i < CHAINS; i++) {
-            sum[i] = pairs ? _mm512_dpbf16_ps(sum[i], (__m512bh)x, (__m512bh)x) : _mm512_fmadd_ps(sum[i], x, x);
-            __asm__ volatile("" : "+v"(sum[i]));  // or compilers see that nothing is done with it
-        }
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    return (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
-}
-
-int vlm_pairs_are_fast(void) {
-    if (!__builtin_cpu_supports("avx512bf16")) return 0;
-    double single = 1, pair = 1;
-    for (int i = 0; i < 20; i++) {
-        single = fmin(single, trial(0));
-        pair = fmin(pair, trial(1));
-    }
-    // A step of pairs does the work of two. Units that do it in one step take as long as those of float32, others twice as long
-    // or more: either is far from this.
-    return pair < 1.4 * single;
-}
 #endif

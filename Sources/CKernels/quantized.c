@@ -9,17 +9,6 @@
 
 // ---- rows --------------------------------------------------------------------------------------------------------
 
-/// The scale of a block whose largest magnitude has these bits, and what its values are multiplied by. Magnitudes below
-/// 2^-100 count as 0: the inverse would overflow. What is not finite stays so in the scale.
-static inline float scale_of(uint32_t bits, float *inverse) {
-    float largest = vlm_bits_float(bits);
-    *inverse = 0;
-    if (bits >= 0x7f800000u) return largest;
-    if (largest < 0x1p-100f) return 0;
-    *inverse = 127 / largest;
-    return largest / 127;
-}
-
 static inline void describe(vlm_row_block *block, float scale, int first_sum, int last_sum) {
     block->scale = scale;
     block->scaled_sum = scale * (float)(first_sum + last_sum);
@@ -37,7 +26,7 @@ void vlm_quantize_row_portable(int64_t depth, const float *x, int8_t *q, vlm_row
             bits &= 0x7fffffffu;  // as integers, magnitudes order as they should, and what is not finite comes last
             if (bits > largest) largest = bits;
         }
-        float inverse, scale = scale_of(largest, &inverse);
+        float inverse, scale = vlm_scale_of(largest, 127, &inverse);
         int sum[2] = {0, 0};
         for (int i = 0; i < 32; i++) {
             int code = inverse == 0 ? 0 : (int)nearbyintf(x[k + i] * inverse);
@@ -61,7 +50,7 @@ VLM_AVX2 void vlm_quantize_row_avx2(int64_t depth, const float *x, int8_t *q, vl
         __m128i top = _mm_max_epu32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
         top = _mm_max_epu32(top, _mm_shuffle_epi32(top, 0x4e));
         top = _mm_max_epu32(top, _mm_shuffle_epi32(top, 0xb1));
-        float inverse, scale = scale_of((uint32_t)_mm_cvtsi128_si32(top), &inverse);
+        float inverse, scale = vlm_scale_of((uint32_t)_mm_cvtsi128_si32(top), 127, &inverse);
         __m256i code[4];
         VLM_UNROLL for (int i = 0; i < 4; i++)
             code[i] = inverse == 0 ? _mm256_setzero_si256()
@@ -97,7 +86,7 @@ VLM_VNNI void vlm_quantize_row_avx512(int64_t depth, const float *x, int8_t *q, 
             top = _mm_max_epu32(top, _mm_shuffle_epi32(top, 0xb1));
             bits[b] = (uint32_t)_mm_cvtsi128_si32(top);
         }
-        // scale_of, for all of them.
+        // vlm_scale_of, for all of them.
         __m512i top = _mm512_loadu_si512(bits);
         __m512 largest = _mm512_castsi512_ps(top), steps = _mm512_set1_ps(127);
         __mmask16 finite = _mm512_cmplt_epu32_mask(top, _mm512_set1_epi32(0x7f800000));

@@ -58,4 +58,15 @@ static inline void vlm_scale_and_minimum(const uint8_t *p, int g, int *scale, in
     }
 }
 
+/// The scale of values whose largest magnitude has these bits, and what they are multiplied by so that it becomes `limit`.
+/// Magnitudes below 2^-100 count as 0: the inverse would overflow. What is not finite stays so in the scale.
+static inline float vlm_scale_of(uint32_t bits, float limit, float *inverse) {
+    float largest = vlm_bits_float(bits);
+    *inverse = 0;
+    if (bits >= 0x7f800000u) return largest;
+    if (largest < 0x1p-100f) return 0;
+    *inverse = limit / largest;
+    return largest / limit;
+}
+
 #endif

@@ -4,12 +4,12 @@ import Synchronization
 public struct Work: Sendable, Equatable {
     /// Operations on float32 numbers; a multiply-add is two.
     public var float32Operations = 0
-    /// Operations on pairs of bfloat16 numbers, whose sums are float32.
-    public var bfloat16Operations = 0
+    /// Operations on integers of 16 bits.
+    public var int16Operations = 0
     /// Operations on integers of 8 bits. Blocks in two parts, which keep 16 bits, count twice.
     public var int8Operations = 0
     /// Operations, whatever they are on.
-    public var operations: Int { float32Operations + bfloat16Operations + int8Operations }
+    public var operations: Int { float32Operations + int16Operations + int8Operations }
     /// Bytes of the weights, keys and values that products and attention read, once for every one of them.
     public var bytesRead = 0
     /// Blocks that tensors, packed weights, caches and the scratch that threads keep took from the allocator. What a
@@ -25,7 +25,7 @@ public struct Work: Sendable, Equatable {
     public static func - (later: Work, earlier: Work) -> Work {
         var work = later
         work.float32Operations -= earlier.float32Operations
-        work.bfloat16Operations -= earlier.bfloat16Operations
+        work.int16Operations -= earlier.int16Operations
         work.int8Operations -= earlier.int8Operations
         work.bytesRead -= earlier.bytesRead
         work.allocatedBlocks -= earlier.allocatedBlocks
@@ -33,10 +33,10 @@ public struct Work: Sendable, Equatable {
         return work
     }
 
-    /// Seconds that a machine needs at its best for the operations alone: pairs of bfloat16 at twice the rate of float32 and
-    /// integers of 8 bits at four times, which is how many more of them an instruction takes.
+    /// Seconds that a machine needs at its best for the operations alone: integers of 16 bits at twice the rate of float32 and
+    /// those of 8 bits at four times, which is how many more of them an instruction takes.
     public func computingSeconds(at rates: MachineRates) -> Double {
-        (Double(float32Operations) + Double(bfloat16Operations) / 2 + Double(int8Operations) / 4) / rates.flops
+        (Double(float32Operations) + Double(int16Operations) / 2 + Double(int8Operations) / 4) / rates.flops
     }
 
     /// Seconds that a machine needs at its best to read the bytes from memory, as if no cache held any.
@@ -52,7 +52,7 @@ public struct Work: Sendable, Equatable {
 public final class OperationCounter: Sendable {
     private let operations = Atomic<Int>(0)
     private let float32Operations = Atomic<Int>(0)
-    private let bfloat16Operations = Atomic<Int>(0)
+    private let int16Operations = Atomic<Int>(0)
     private let int8Operations = Atomic<Int>(0)
     private let bytesRead = Atomic<Int>(0)
     private let allocatedBlocks = Atomic<Int>(0)
@@ -68,7 +68,7 @@ public final class OperationCounter: Sendable {
     public var work: Work {
         var work = Work()
         work.float32Operations = float32Operations.load(ordering: .relaxed)
-        work.bfloat16Operations = bfloat16Operations.load(ordering: .relaxed)
+        work.int16Operations = int16Operations.load(ordering: .relaxed)
         work.int8Operations = int8Operations.load(ordering: .relaxed)
         work.bytesRead = bytesRead.load(ordering: .relaxed)
         work.allocatedBlocks = allocatedBlocks.load(ordering: .relaxed)
@@ -85,11 +85,11 @@ public final class OperationCounter: Sendable {
         return try body()
     }
 
-    /// Adds a product of float32, or of pairs of bfloat16.
+    /// Adds a product of float32, or of integers of 16 bits, which are multiplied in pairs.
     package func add(multiplyAdds: Int, ofPairs: Bool = false, bytesRead bytes: Int = 0) {
         operations.add(2 * multiplyAdds, ordering: .relaxed)
         if ofPairs {
-            bfloat16Operations.add(2 * multiplyAdds, ordering: .relaxed)
+            int16Operations.add(2 * multiplyAdds, ordering: .relaxed)
         } else {
             float32Operations.add(2 * multiplyAdds, ordering: .relaxed)
         }

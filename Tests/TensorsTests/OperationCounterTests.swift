@@ -47,7 +47,7 @@ import Testing
                     queries: q, keys: k, values: k, heads: 4, keyValueHeads: 2, mask: .full, mayRound: mayRound)
             }
             #expect(work.operations == 4 * queries * 7 * 32)
-            if queries == 2 || !mayRound { #expect(work.bfloat16Operations == 0) }
+            if queries == 2 || !mayRound { #expect(work.int16Operations == 0) }
         }
     }
 
@@ -88,11 +88,11 @@ import Testing
     }
 
     @Test(
-        "times at a machine's rates take pairs of bfloat16 at twice the rate of float32, integers of 8 bits at four times"
+        "times at a machine's rates take integers of 16 bits at twice the rate of float32, those of 8 bits at four times"
     )
     func times() {
         var work = Work()
-        (work.float32Operations, work.bfloat16Operations, work.int8Operations) = (100, 60, 400)
+        (work.float32Operations, work.int16Operations, work.int8Operations) = (100, 60, 400)
         work.bytesRead = 50
         let rates = MachineRates(flops: 10, bytes: 25)
         #expect(work.operations == 560 && work.computingSeconds(at: rates) == 23 && work.readingSeconds(at: rates) == 2)

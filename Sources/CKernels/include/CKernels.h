@@ -185,17 +185,23 @@ typedef struct vlm_kernels {
     // Gradients (gradient.c). dy is that of the result; dx may be NULL where nobody asks, and is added to if
     // `accumulate`. dweight and dbias may be NULL, and are always added to.
 
-    /// The same as `product_tile` with factors in bfloat16: rows of `depth` values, rounded up to even, and a panel of pairs
-    /// (pairs.c). NULL, as what follows, in sets that have no faster form than float32.
+    /// The same as `product_tile` with factors of 16-bit integers (pairs.c): rows of `depth` values, rounded up to even, with a
+    /// scale each, and a panel of pairs with a scale for each column of the tile; NULL if that is 1. The integers must be so small
+    /// that no sum leaves 32 bits. NULL, as what follows, in sets that have no faster form than float32.
     void (*pair_tile)(
-        int64_t rows, int64_t columns, int64_t depth, const uint16_t *const *a, const uint16_t *panel, float *c, int64_t ldc,
-        int accumulate);
-    /// y = x in bfloat16, halves to even; an odd `n` is followed by a zero.
-    void (*round_pairs)(int64_t n, const float *x, uint16_t *y);
-    /// `pack_out_in` of float32 into a panel of pairs.
-    void (*pack_pairs_out_in)(int64_t columns, int64_t depth, const float *w, int64_t ldw, uint16_t *panel);
-    /// `pack_in_out` of float32 into a panel of pairs.
-    void (*pack_pairs_in_out)(int64_t columns, int64_t depth, const float *w, int64_t ldw, uint16_t *panel);
+        int64_t rows, int64_t columns, int64_t depth, const int16_t *const *a, const float *scales, const int16_t *panel,
+        const float *column_scales, float *c, int64_t ldc, int accumulate);
+    /// The scale of values as integers up to `limit` in magnitude, and what they are multiplied by before they are rounded: 0 if
+    /// there is no such number. What is not finite stays so in the scale.
+    float (*pair_scale)(int64_t n, const float *x, float limit, float *factor);
+    /// y = x factor, or x (scales factor), to the nearest integer, halves to even; an odd `n` is followed by a zero.
+    void (*round_pairs)(int64_t n, const float *x, const float *scales, float factor, int16_t *y);
+    /// `pack_out_in` of float32 into a panel of pairs, each row of w times its factor.
+    void (*pack_pairs_out_in)(
+        int64_t columns, int64_t depth, const float *w, int64_t ldw, const float *factors, int16_t *panel);
+    /// `pack_in_out` in the same way.
+    void (*pack_pairs_in_out)(
+        int64_t columns, int64_t depth, const float *w, int64_t ldw, const float *factors, int16_t *panel);
 
     /// c[r][j] = (accumulate ? c[r][j] : 0) + sum_k a[k lda + r] panel[k][j]: `product_tile` with A given by columns.
     void (*outer_tile)(
@@ -414,7 +420,7 @@ typedef struct vlm_attention {
     float *output;         // as q
     int64_t ldo;
     float scale;           // usually 1/sqrt(d)
-    int may_round;         // queries, keys, weights and values to bfloat16, in sets that have `pair_tile`; sums are float32
+    int may_round;         // queries, keys, weights and values to integers of 16 bits, in sets that have `pair_tile`
     /// Visible keys of query i are [first_key[i], end_key[i]); NULL first_key means 0, NULL end_key means Nk.
     const int64_t *first_key, *end_key;
     /// A second range of visible keys, [own_first[i], own_end[i]), that begins at or after the end of the first; both
@@ -433,7 +439,7 @@ size_t vlm_attention_scratch(const vlm_kernels *k, const vlm_attention *a, int64
 void vlm_attention_queries(
     const vlm_kernels *k, const vlm_attention *a, int64_t first, int64_t end, float *scratch);
 
-/// Whether an attention's products are those of pairs of bfloat16: few queries read keys and values in place, as float32.
+/// Whether an attention's products are those of 16-bit integers: few queries read keys and values in place, as float32.
 int vlm_attention_rounds(const vlm_kernels *k, const vlm_attention *a);
 /// Parts that the keys of few queries are split into (flash-decoding): tasks of their own, by the shape alone.
 int64_t vlm_attention_parts(const vlm_attention *a);

@@ -9,8 +9,8 @@ import Foundation
 ///   - keys: `[Nk, keyValueHeads · d]`.
 ///   - values: `[Nk, keyValueHeads · d]`.
 ///   - mask: the keys each query sees; a query that sees none gives 0.
-///   - mayRound: whether the factors of products may be rounded to bfloat16 (8 bits), where the processor is faster with
-///     that and nobody wants gradients. Sums and the softmax are float32 always.
+///   - mayRound: whether the factors of products may be rounded to integers of 11 to 16 bits, where the processor is faster
+///     with these and nobody wants gradients. The softmax is float32 always.
 /// - Returns: `[Nq, heads · d]`.
 /// - Complexity: O(Nq · Nk · heads · d) multiply-adds, O(d) memory a query.
 ///

@@ -59,7 +59,7 @@ public enum AttentionMask: Sendable {
 struct AttentionShape {
     let total, keys, queryWidth, headSize, group, keyValueHeads: Int
     let bounds: AttentionMask.Bounds
-    /// Whether factors may be rounded to bfloat16.
+    /// Whether factors may be rounded to integers of 16 bits.
     var mayRound = false
 
     /// The mask's bounds as the kernels take them.

@@ -17,8 +17,8 @@ struct BenchAskCommand: ParsableCommand {
         discussion: """
             The budgets take turns: each answers from the file of the picture on, again and again; milliseconds are medians.
             A stage's of_peak is the part of its time that its operations would take at the peak of the units that compute
-            them: float32_gflops, measured in this process all along, twice that for pairs of bfloat16, or four
-            times for integers of 8 bits.
+            them: float32_gflops, measured in this process all along, twice that for integers of 16 bits, or four
+            times for those of 8.
             of_read_rate is the same for the bytes of the weights, keys and values it reads, at
             read_gigabytes_per_second. What is near 1 is what limits the stage.
 

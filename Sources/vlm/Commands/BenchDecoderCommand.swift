@@ -14,8 +14,8 @@ struct BenchDecoderCommand: ParsableCommand {
             prefill ends with the logits of the last token, decode is one token at a time after that. Beside them stand the
             rates of this process on the same threads at the same time: float32 multiply-adds within the L1 cache
             (float32_gflops), and reading of a large array (read_gigabytes_per_second); of_peak and of_read_rate are the
-            parts of a stage's time that its operations and its reading would take at these rates, pairs of bfloat16 at
-            twice the first and integers of 8 bits at four times. allocated_bytes are those of a prompt or of a token, drift_of_logits is that of the
+            parts of a stage's time that its operations and its reading would take at these rates, integers of 16
+            bits at twice the first and those of 8 at four times. allocated_bytes are those of a prompt or of a token, drift_of_logits is that of the
             prompt's last token against exact products.
 
             With --visual-tokens the prompt begins with so many tokens that a mixture of depths may skip, and the same prompt

@@ -134,7 +134,7 @@ struct ProductOptions: ParsableArguments {
         help: ArgumentHelp(
             "Compute with quantised weights in float32.",
             discussion:
-                "By default what is multiplied with the quantised weights of a GGUF file is rounded to 8 bits, or to 16 where a norm lets values stand out, and what attention multiplies to bfloat16 where the processor is faster with that: several times faster, and a little off."
+                "By default what is multiplied with the quantised weights of a GGUF file is rounded to 8 bits, or to 16 where a norm lets values stand out, and what attention multiplies to 11 to 16 bits where the processor is faster with that: several times faster, and a little off."
         ))
     var exact = false
 
