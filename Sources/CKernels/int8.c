@@ -309,20 +309,26 @@ VLM_INLINE VLM_VNNI void tile_avx512(
     const uint8_t *panel, float *c, int64_t ldc) {
     const int64_t panel_bytes = HEAD_BYTES + PANEL_COLUMNS * depth;
     __m512i sum[2][VLM_QUANTIZED_ROWS_AVX512];
+    const int8_t *row[VLM_QUANTIZED_ROWS_AVX512];
+    VLM_UNROLL for (int r = 0; r < rows; r++) row[r] = q + r * ldq;
     // The codes are not centred: -128 times the sum of the row's integers is where their sum begins.
     VLM_UNROLL for (int p = 0; p < panels; p++)
         VLM_UNROLL for (int r = 0; r < rows; r++) sum[p][r] = _mm512_set1_epi32(CENTER * scales[r].minus_sum);
-    // One step at a time: what compilers load ahead for several finds no registers.
-    VLM_NO_UNROLL for (int64_t k = 0; k < depth; k += 4) {
-        __m512i b[2];
-        VLM_UNROLL for (int p = 0; p < panels; p++)
-            b[p] = _mm512_loadu_si512(panel + p * panel_bytes + HEAD_BYTES + 16 * k);
-        VLM_UNROLL for (int r = 0; r < rows; r++) {
-            int32_t word;
-            memcpy(&word, q + r * ldq + k, 4);
-            __m512i a = _mm512_set1_epi32(word);
-            VLM_UNROLL for (int p = 0; p < panels; p++) sum[p][r] = _mm512_dpbusd_epi32(sum[p][r], b[p], a);
+    // Depths are multiples of 16.
+    const uint8_t *codes = panel + HEAD_BYTES;
+    VLM_NO_UNROLL for (int64_t k = 0; k < depth; k += 16, codes += 16 * PANEL_COLUMNS) {
+        VLM_UNROLL for (int i = 0; i < 16; i += 4) {
+            __m512i b[2];
+            VLM_UNROLL for (int p = 0; p < panels; p++)
+                b[p] = _mm512_loadu_si512(codes + p * panel_bytes + i * PANEL_COLUMNS);
+            VLM_UNROLL for (int r = 0; r < rows; r++) {
+                const __m512i a = is_operand(r, panels) ? b[0] : four16(row[r] + i);
+                VLM_UNROLL for (int p = 0; p < panels; p++)
+                    sum[p][r] = is_operand(r, panels) ? dot_bytes_at(row[r] + i, b[p], sum[p][r])
+                                                      : _mm512_dpbusd_epi32(sum[p][r], b[p], a);
+            }
         }
+        VLM_ADVANCE(rows, row, 16)
     }
     VLM_UNROLL for (int p = 0; p < panels; p++) {
         __m512 d = _mm512_loadu_ps(panel + p * panel_bytes);

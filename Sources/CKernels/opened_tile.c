@@ -167,11 +167,10 @@ typedef enum { PLAIN, MINIMUM, HALVES } form;
         __m512i b[2];                                                                                                \
         VLM_UNROLL for (int p = 0; p < panels; p++) b[p] = _mm512_loadu_si512(codes + p * panel_bytes + 64 * t);     \
         VLM_UNROLL for (int r = first; r < end; r++) {                                                               \
-            int32_t word;                                                                                            \
-            memcpy(&word, row_q[r] + 32 * g + 4 * t, 4);                                                                   \
-            __m512i a = _mm512_set1_epi32(word);                                                                     \
+            const __m512i a = is_operand(r, panels) ? b[0] : four16(row_q[r] + 4 * t);                               \
             VLM_UNROLL for (int p = 0; p < panels; p++)                                                              \
-                dot[p][r - first] = _mm512_dpbusd_epi32(dot[p][r - first], b[p], a);                                 \
+                dot[p][r - first] = is_operand(r, panels) ? dot_bytes_at(row_q[r] + 4 * t, b[p], dot[p][r - first])  \
+                                                          : _mm512_dpbusd_epi32(dot[p][r - first], b[p], a);         \
         }                                                                                                            \
     }
 
@@ -225,6 +224,7 @@ VLM_INLINE VLM_VNNI void tile_avx512(
                         sum[p][r] = _mm512_fmadd_ps(value[p][r - first], _mm512_set1_ps(row_block[r][g].scale), sum[p][r]);
                     }
             }
+            VLM_ADVANCE(rows, row_q, 32)
             continue;
         }
         __m512i dot[2][VLM_OPENED_ROWS];
@@ -241,6 +241,7 @@ VLM_INLINE VLM_VNNI void tile_avx512(
                         sum[p][r]);
             }
         }
+        VLM_ADVANCE(rows, row_q, 32)
     }
     VLM_UNROLL for (int p = 0; p < panels; p++)
         VLM_UNROLL for (int r = 0; r < rows; r++) store16(row_c[r] + 16 * p, columns - 16 * p, sum[p][r]);

@@ -103,16 +103,22 @@ VLM_INLINE VLM_VNNI void tile(
         row[r] = a[r];
         VLM_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_setzero_si512();
     }
-    VLM_NO_UNROLL for (int64_t k = 0; k < depth; k += 2, panel += 2 * COLUMNS) {
-        __m512i b[2];
-        VLM_UNROLL for (int v = 0; v < vectors; v++) b[v] = _mm512_loadu_si512(panel + 32 * v);
-        VLM_UNROLL for (int r = 0; r < rows; r++) {
-            int32_t pair;
-            memcpy(&pair, row[r] + k, 4);
-            const __m512i x = _mm512_set1_epi32(pair);
-            VLM_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_dpwssd_epi32(sum[r][v], b[v], x);
-        }
-    }
+#define VLM_STEPS(steps)                                                                                             \
+    VLM_UNROLL for (int i = 0; i < (steps); i += 2, panel += 2 * COLUMNS) {                                          \
+        __m512i b[2];                                                                                                \
+        VLM_UNROLL for (int v = 0; v < vectors; v++) b[v] = _mm512_loadu_si512(panel + 32 * v);                      \
+        VLM_UNROLL for (int r = 0; r < rows; r++) {                                                                  \
+            const __m512i x = is_operand(r, vectors) ? b[0] : four16(row[r] + i);                                    \
+            VLM_UNROLL for (int v = 0; v < vectors; v++)                                                             \
+                sum[r][v] = is_operand(r, vectors) ? dot_pairs_at(row[r] + i, b[v], sum[r][v])                       \
+                                                   : dot_pairs(x, b[v], sum[r][v]);                                   \
+        }                                                                                                            \
+    }                                                                                                                \
+    VLM_ADVANCE(rows, row, steps)
+    int64_t left = depth;
+    VLM_NO_UNROLL for (; left >= 8; left -= 8) { VLM_STEPS(8) }
+    VLM_NO_UNROLL for (; left > 0; left -= 2) { VLM_STEPS(2) }
+#undef VLM_STEPS
     VLM_UNROLL for (int v = 0; v < vectors; v++) {
         const __m512 scales = d ? load16(d + 16 * v, columns - 16 * v) : _mm512_set1_ps(1);
         VLM_UNROLL for (int r = 0; r < rows; r++) {

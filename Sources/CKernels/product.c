@@ -140,15 +140,25 @@ VLM_INLINE VLM_AVX512 void tile_avx512(
         VLM_UNROLL for (int v = 0; v < vectors; v++)
             sum[r][v] = accumulate ? load16(c + r * ldc + 16 * v, columns - 16 * v) : _mm512_setzero_ps();
     }
-    for (int64_t u = 0; u < runs; u++)
-        for (int64_t k = u * step, end = k + depth; k < end; k++, panel += VLM_TILE_COLUMNS_AVX512) {
-            __m512 b[2];
-            VLM_UNROLL for (int v = 0; v < vectors; v++) b[v] = _mm512_loadu_ps(panel + 16 * v);
-            VLM_UNROLL for (int r = 0; r < rows; r++) {
-                __m512 x = _mm512_set1_ps(row[r][k]);
-                VLM_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = _mm512_fmadd_ps(x, b[v], sum[r][v]);
-            }
-        }
+#define VLM_STEPS(steps)                                                                                             \
+    VLM_UNROLL for (int i = 0; i < (steps); i++, panel += VLM_TILE_COLUMNS_AVX512) {                                 \
+        __m512 b[2];                                                                                                 \
+        VLM_UNROLL for (int v = 0; v < vectors; v++) b[v] = _mm512_loadu_ps(panel + 16 * v);                         \
+        VLM_UNROLL for (int r = 0; r < rows; r++) {                                                                  \
+            const __m512 x = is_operand(r, vectors) ? b[0] : _mm512_set1_ps(row[r][i]);                              \
+            VLM_UNROLL for (int v = 0; v < vectors; v++)                                                             \
+                sum[r][v] = is_operand(r, vectors) ? fmadd_at(row[r] + i, b[v], sum[r][v])                           \
+                                                   : _mm512_fmadd_ps(x, b[v], sum[r][v]);                            \
+        }                                                                                                            \
+    }                                                                                                                \
+    VLM_ADVANCE(rows, row, steps)
+    for (int64_t u = 0; u < runs; u++) {
+        int64_t left = depth;
+        VLM_NO_UNROLL for (; left >= 4; left -= 4) { VLM_STEPS(4) }
+        VLM_NO_UNROLL for (; left > 0; left--) { VLM_STEPS(1) }
+        VLM_ADVANCE(rows, row, step - depth)
+    }
+#undef VLM_STEPS
     VLM_UNROLL for (int r = 0; r < rows; r++)
         VLM_UNROLL for (int v = 0; v < vectors; v++) store16(c + r * ldc + 16 * v, columns - 16 * v, sum[r][v]);
 }

@@ -136,11 +136,6 @@ VLM_AVX2 void vlm_quantized_tile_avx2(
 
 // ---- AVX-512 with VNNI -------------------------------------------------------------------------------------------
 
-VLM_INLINE VLM_VNNI __m512i four16(const int8_t *a) {
-    int32_t word;
-    memcpy(&word, a, 4);
-    return _mm512_set1_epi32(word);
-}
 /// A power of two times an integer, in all lanes. (Through a general register it would cost the port of `vpdpbusd`.)
 VLM_INLINE VLM_VNNI __m512i times(int power, int32_t integer) {
     return _mm512_slli_epi32(_mm512_set1_epi32(integer), (unsigned)__builtin_ctz((unsigned)power));

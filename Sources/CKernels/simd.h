@@ -111,6 +111,50 @@ VLM_INLINE VLM_AVX512 __m512 widen16(vlm_element type, const void *base, int64_t
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
 
+// Register tiles multiply a value of a row, in all lanes, with two vectors of columns. Loaded first, it takes three instructions;
+// as an operand in memory of both multiplications two, but two loads. Three rows of four do the latter: fewer instructions to
+// issue, which is what limits a tile where another thread has the other half of the core, and no more than two loads a cycle.
+
+/// Whether row r of a tile of so many vectors of columns reads its values as operands.
+VLM_INLINE int is_operand(int r, int vectors) { return vectors == 1 || r % 4 != 3; }
+
+/// sum + x b for the value at x.
+VLM_INLINE VLM_AVX512 __m512 fmadd_at(const float *x, __m512 b, __m512 sum) {
+    __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*x));
+    return sum;
+}
+
+/// Four bytes, at any address.
+typedef int32_t __attribute__((may_alias, aligned(1))) word_at;
+
+/// The word at x in all lanes.
+VLM_INLINE VLM_AVX512 __m512i four16(const void *x) { return _mm512_set1_epi32(*(const word_at *)x); }
+
+/// sum + the products of the four signed bytes at x with unsigned ones of b.
+VLM_INLINE VLM_VNNI __m512i dot_bytes_at(const void *x, __m512i b, __m512i sum) {
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*(const word_at *)x));
+    return sum;
+}
+
+/// sum + the products of pairs of 16-bit integers of x and b. (Of the intrinsic, compilers make two instructions in a long chain.)
+VLM_INLINE VLM_VNNI __m512i dot_pairs(__m512i x, __m512i b, __m512i sum) {
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(b), "v"(x));
+    return sum;
+}
+
+/// The same with the pair at x.
+VLM_INLINE VLM_VNNI __m512i dot_pairs_at(const void *x, __m512i b, __m512i sum) {
+    __asm__("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*(const word_at *)x));
+    return sum;
+}
+
+/// Moves the pointers of a tile's rows. They stay what they are: an operand with an index would be two instructions again.
+#define VLM_ADVANCE(rows, pointers, by)                                                                              \
+    VLM_UNROLL for (int r = 0; r < (rows); r++) {                                                                    \
+        (pointers)[r] += (by);                                                                                       \
+        __asm__("" : "+r"((pointers)[r]));                                                                           \
+    }
+
 /// The halves of a vector added.
 VLM_INLINE VLM_AVX512 __m256 fold16(__m512 v) {
     return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));

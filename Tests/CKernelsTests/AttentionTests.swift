@@ -215,7 +215,8 @@ struct AttentionTests {
                         let key = (0..<c.headSize).map { k[j * problem.ldk + $0] }
                         let (most, keyMost) = (largestMagnitude(own), largestMagnitude(key))
                         let terms = zip(own, key).reduce(0.0) {
-                            $0 + Double($1.0.magnitude) * keyMost + Double($1.1.magnitude) * most + most * keyMost * unit
+                            $0 + Double($1.0.magnitude) * keyMost + Double($1.1.magnitude) * most + most * keyMost
+                                * unit
                         }
                         largest = max(largest, 0.5 * unit * terms * Double(problem.scale))
                     }

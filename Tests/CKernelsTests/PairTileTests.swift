@@ -8,8 +8,8 @@ import Testing
 struct PairTileTests {
     private static let sets = KernelSet.available.filter { $0.functions.pair_tile != nil }
 
-    /// Values as integers up to a limit, by definition: their scale, and the integers of them or, given `scales`, of their products
-    /// with these.
+    /// Values as integers up to a limit, by definition: their scale, and the integers of them or, given `scales`, of
+    /// their products with these.
     private func rounded(_ x: [Float], scales: [Float]? = nil, limit: Float) -> (scale: Float, codes: [Int]) {
         let scales = scales ?? x.map { _ in 1 }, largest = zip(x, scales).map { ($0 * $1).magnitude }.max() ?? 0
         if largest == 0 { return (0, x.map { _ in 0 }) }
@@ -19,7 +19,9 @@ struct PairTileTests {
     /// The largest integers whose products cannot leave 32 bits.
     private func limit(depth: Int) -> Float { min(32767, (0x7FFFp16 / Float(depth)).squareRoot().rounded(.down)) }
 
-    @Test("a tile equals the plain product of the rounded factors, from weights in either layout", arguments: [false, true])
+    @Test(
+        "a tile equals the plain product of the rounded factors, from weights in either layout",
+        arguments: [false, true])
     func products(isOutIn: Bool) {
         var random = SeededGenerator(seed: 51)
         for set in Self.sets {
@@ -30,7 +32,9 @@ struct PairTileTests {
                         // The first row and column are largest everywhere: their sum is what the limit must hold.
                         let a = [Float](repeating: -3, count: depth) + random.floats((rows - 1) * depth)
                         var w = [Float](repeating: 0.5, count: depth) + random.floats((columns - 1) * depth)
-                        if columns > 2 { w.replaceSubrange(depth..<2 * depth, with: [Float](repeating: 0, count: depth)) }
+                        if columns > 2 {
+                            w.replaceSubrange(depth..<2 * depth, with: [Float](repeating: 0, count: depth))
+                        }
                         let ldw = (isOutIn ? depth : columns) + 3
                         let outer = isOutIn ? columns : depth, inner = isOutIn ? depth : columns
                         var stored = [Float](repeating: untouched, count: (outer - 1) * ldw + inner)
@@ -52,7 +56,8 @@ struct PairTileTests {
                         let steps = isOutIn ? nil : UnsafePointer(weightScales.pointer)
                         let values = Fenced(a), pairs = Fenced([Int16](repeating: .min, count: rows * padded))
                         let rowScales = (0..<rows).map { r in
-                            let row = values.pointer + r * depth, scaled = Fenced((0..<depth).map { row[$0] * (steps?[$0] ?? 1) })
+                            let row = values.pointer + r * depth,
+                                scaled = Fenced((0..<depth).map { row[$0] * (steps?[$0] ?? 1) })
                             var factor: Float = 0
                             let scale = set.functions.pair_scale(Int64(depth), scaled.pointer, limit, &factor)
                             set.functions.round_pairs(Int64(depth), row, steps, factor, pairs.pointer + r * padded)
