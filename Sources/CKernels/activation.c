@@ -29,6 +29,7 @@ void vlm_finish_tile_portable(
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < columns; j++) {
             float y = activation_portable(e->activation, tile[r * ldt + j] + (e->bias ? e->bias[j] : 0));
+            if (e->factor) y *= e->factor[r * e->ldr + j];
             c[r * ldc + j] = e->residual ? y + e->residual[r * e->ldr + j] : y;
         }
 }
@@ -81,6 +82,7 @@ VLM_INLINE VLM_AVX2 void finish_avx2(
             VLM_UNROLL for (int n = 0; n < ROWS; n++) {
                 if (n >= some) break;
                 v[n] = activation8(activation, _mm256_add_ps(load8(tile + (r + n) * ldt + i, count), b));
+                if (e->factor) v[n] = _mm256_mul_ps(v[n], load8(e->factor + (r + n) * e->ldr + i, count));
                 if (e->residual) v[n] = _mm256_add_ps(v[n], load8(e->residual + (r + n) * e->ldr + i, count));
             }
             VLM_UNROLL for (int n = 0; n < ROWS; n++)
@@ -148,6 +150,7 @@ VLM_INLINE VLM_AVX512 void finish_avx512(
             VLM_UNROLL for (int n = 0; n < ROWS; n++) {
                 if (n >= some) break;
                 v[n] = activation16(activation, _mm512_add_ps(load16(tile + (r + n) * ldt + i, count), b));
+                if (e->factor) v[n] = _mm512_mul_ps(v[n], load16(e->factor + (r + n) * e->ldr + i, count));
                 if (e->residual) v[n] = _mm512_add_ps(v[n], load16(e->residual + (r + n) * e->ldr + i, count));
             }
             VLM_UNROLL for (int n = 0; n < ROWS; n++)

@@ -20,7 +20,7 @@ static inline int64_t vlm_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t vlm_max(int64_t a, int64_t b) { return a > b ? a : b; }
 /// Whether anything follows the sums.
 static inline int vlm_has_epilogue(const vlm_epilogue *e) {
-    return e->bias || e->residual || e->activation != VLM_IDENTITY;
+    return e->bias || e->factor || e->residual || e->activation != VLM_IDENTITY;
 }
 /// Asks for the lines of c that a tile will be written to, and of its residual, while its sums are computed: none of them has been
 /// in the cache for long. (An instruction that is ignored where it is not known.)
@@ -43,6 +43,7 @@ static inline void vlm_finish(
     if (!vlm_has_epilogue(e)) return;
     vlm_epilogue own = *e;
     if (e->bias) own.bias += j;
+    if (e->factor) own.factor += row * e->ldr + j;
     if (e->residual) own.residual += row * e->ldr + j;
     k->finish_tile(rows, columns, tile, ldt, &own, c + row * ldc + j, ldc);
 }

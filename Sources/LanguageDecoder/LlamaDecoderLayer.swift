@@ -88,7 +88,7 @@ public struct LlamaMLP: Sendable {
     let downProj: Linear
 
     func callAsFunction(_ x: Tensor, residual: Tensor? = nil) -> Tensor {
-        let projected = x.mapped(by: gateProj, upProj, precision: .fineOutliers)  // as in attention
-        return downProj(siluGated(projected[0], projected[1]), residual: residual)
+        // Rounded as in attention.
+        downProj(x.gated(by: gateProj, upProj, precision: .fineOutliers), residual: residual)
     }
 }

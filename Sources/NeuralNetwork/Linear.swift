@@ -77,4 +77,13 @@ extension Tensor {
         return native.count == maps.count
             ? nativeProducts(self, native, precision: precision) : maps.map { $0(self, precision: precision) }
     }
+
+    /// silu(gate(x)) · up(x), the gated hidden state of a feed-forward network (SwiGLU, arXiv 2002.05202).
+    /// - Parameter precision: what native products keep of the rows.
+    public func gated(by gate: Linear, _ up: Linear, precision: RowPrecision = .eightBits) -> Tensor {
+        if gate.isPlain, up.isPlain, let gate = gate.native(for: self, .silu), let up = up.native(for: self) {
+            return gatedNativeProduct(self, gate: gate, up: up, precision: precision)
+        }
+        return siluGated(gate(self, precision: precision), up(self, precision: precision))
+    }
 }

@@ -96,23 +96,28 @@ struct ActivationTests {
     }
 
     @Test(
-        "the epilogue adds the bias, activates, and leaves the rest of the rows alone", arguments: KernelSet.available)
+        "the epilogue adds the bias, activates, multiplies, and leaves the rest of the rows alone",
+        arguments: KernelSet.available)
     func finishes(set: KernelSet) {
         var random = SeededGenerator(seed: 8)
         for rows in [1, 2, 5] {
             for columns in 1...35 {
                 for activation in Activation.allCases {
-                    for (hasBias, hasResidual, isInPlace) in [
-                        (false, false, true), (true, false, true), (true, true, false), (false, true, true),
+                    for (hasBias, hasFactor, hasResidual, isInPlace) in [
+                        (false, false, false, true), (true, false, false, true), (true, false, true, false),
+                        (false, true, false, false), (false, true, true, true),
                     ] {
                         let ldc = columns + 2, bias = random.floats(columns)
                         let ldr = columns + 1, residual = random.floats((rows - 1) * ldr + columns)
+                        let factors = random.floats((rows - 1) * ldr + columns), f = Fenced(factors)
                         var start = random.floats((rows - 1) * ldc + columns).map { 4 * $0 }
                         for i in start.indices where i % ldc >= columns { start[i] = untouched }
                         let c = Fenced(start), b = Fenced(bias), r = Fenced(residual)
                         let tile = Fenced((0..<rows).flatMap { start[$0 * ldc..<$0 * ldc + columns] })
                         var after = epilogue(bias: hasBias ? UnsafePointer(b.pointer) : nil, activation.code)
-                        if hasResidual { (after.residual, after.ldr) = (UnsafePointer(r.pointer), Int64(ldr)) }
+                        after.ldr = Int64(ldr)
+                        if hasFactor { after.factor = UnsafePointer(f.pointer) }
+                        if hasResidual { after.residual = UnsafePointer(r.pointer) }
                         set.functions.finish_tile(
                             Int64(rows), Int64(columns), isInPlace ? c.pointer : tile.pointer,
                             Int64(isInPlace ? ldc : columns), &after, c.pointer, Int64(ldc))
@@ -121,14 +126,19 @@ struct ActivationTests {
                                 #expect(value == untouched)
                             } else {
                                 let x = start[i] + (hasBias ? bias[i % ldc] : 0)
-                                let added = hasResidual ? Double(residual[i / ldc * ldr + i % ldc]) : 0
-                                let exact = activation.exact(Double(x)) + added
-                                // The sum with the residual is rounded as well.
-                                let bound = activation.bound(Double(x)) + (hasResidual ? exact.magnitude * 0x1p-24 : 0)
+                                let at = i / ldc * ldr + i % ldc
+                                let factor = hasFactor ? Double(factors[at]) : 1
+                                let scaled = activation.exact(Double(x)) * factor
+                                let exact = scaled + (hasResidual ? Double(residual[at]) : 0)
+                                // The product and the sum with the residual are rounded as well.
+                                let bound =
+                                    activation.bound(Double(x)) * factor.magnitude
+                                    + (hasFactor ? scaled.magnitude * 0x1p-24 : 0)
+                                    + (hasResidual ? exact.magnitude * 0x1.01p-24 : 0) + 0x1p-140
                                 #expect((Double(value) - exact).magnitude <= bound)
                             }
                         }
-                        #expect(c.isIntact && tile.isIntact && r.isIntact)
+                        #expect(c.isIntact && tile.isIntact && f.isIntact && r.isIntact)
                     }
                 }
             }

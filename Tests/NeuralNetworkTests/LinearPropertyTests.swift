@@ -26,6 +26,30 @@ struct LinearPropertyTests {
         }
     }
 
+    @Test("a gate in the epilogue is the product after it, byte for byte, and lets gradients through")
+    func gate() throws {
+        var random = SeededGenerator(seed: 73)
+        // One row, few, and more than a block of them; several tasks, and columns that do not fill a panel.
+        for (rows, columns) in [(1, 300), (9, 40), (530, 72)] {
+            for types in [(ElementType.q4_0, ElementType.q4_0), (.q4_1, .q6_K)] {
+                let gate = Linear(weight: random.blockTensor([columns, 256], types.0))
+                let up = Linear(weight: random.blockTensor([columns, 256], types.1))
+                let x = Tensor(random.floats(rows * 256), shape: [rows, 256])
+                for products in [QuantizedProducts.exact, .native] {
+                    var context = ComputeContext(threads: 3)
+                    context.quantizedProducts = products
+                    context.run {
+                        let expected = siluGated(gate(x, precision: .fineOutliers), up(x, precision: .fineOutliers))
+                        #expect(x.gated(by: gate, up, precision: .fineOutliers).floats == expected.floats)
+                        let parameter = Parameter("x", x)
+                        let exact = siluGated(product(x, gate.weight), product(x, up.weight))
+                        #expect(parameter.tensor.gated(by: gate, up).floats == exact.floats)
+                    }
+                }
+            }
+        }
+    }
+
     @Test("a residual in the epilogue is the sum after it, byte for byte, and lets gradients through")
     func residual() throws {
         var random = SeededGenerator(seed: 72)

@@ -58,11 +58,11 @@ typedef struct vlm_adamw_step {
     float epsilon;
 } vlm_adamw_step;
 
-/// What follows the sums of a product: activation(sum + bias) + residual.
+/// What follows the sums of a product: activation(sum + bias) factor + residual.
 typedef struct vlm_epilogue {
-    const float *bias;      // [N] or NULL
+    const float *bias;  // [N] or NULL
     vlm_activation activation;
-    const float *residual;  // [M][ldr] or NULL
+    const float *factor, *residual;  // [M][ldr] or NULL
     int64_t ldr;
 } vlm_epilogue;
 
@@ -140,8 +140,8 @@ typedef struct vlm_kernels {
     void (*weighted_sum)(
         int64_t count, int64_t width, const float *weights, const float *values, int64_t ldv, float *out);
 
-    /// c[r][j] = activation(tile[r][j] + bias[j]) + residual[r][j], where the epilogue's pointers are those of the tile. c may be
-    /// the tile, and the residual c.
+    /// c[r][j] = activation(tile[r][j] + bias[j]) factor[r][j] + residual[r][j], where the epilogue's pointers are those of the
+    /// tile. c may be the tile, and the residual c.
     void (*finish_tile)(
         int64_t rows, int64_t columns, const float *tile, int64_t ldt, const vlm_epilogue *epilogue, float *c, int64_t ldc);
 
@@ -274,7 +274,7 @@ typedef struct vlm_product {
 int64_t vlm_product_task_columns(const vlm_kernels *k);
 /// Floats of scratch that `vlm_product_columns` needs.
 size_t vlm_product_scratch(const vlm_kernels *k);
-/// Computes columns [first, end) of c = activation(a w + bias) + residual. `first` is a multiple of `tile_columns`.
+/// Computes columns [first, end) of c = activation(a w + bias) factor + residual. `first` is a multiple of `tile_columns`.
 void vlm_product_columns(
     const vlm_kernels *k, const vlm_product *p, int64_t first, int64_t end, float *scratch);
 

@@ -78,12 +78,12 @@ public func product(
 
 extension vlm_epilogue {
     /// Nothing after the sums.
-    package static var none: vlm_epilogue { vlm_epilogue(bias: nil, activation: VLM_IDENTITY, residual: nil, ldr: 0) }
+    package static var none: vlm_epilogue { vlm_epilogue(bias: nil, .identity, residual: nil, columns: 0) }
 
     /// What follows the sums of a product of so many columns; the tensors must outlive it.
     init(bias: Tensor?, _ activation: Activation, residual: Tensor?, columns: Int) {
         self.init(
-            bias: bias?.floatPointer, activation: activation.kernel, residual: residual?.floatPointer,
+            bias: bias?.floatPointer, activation: activation.kernel, factor: nil, residual: residual?.floatPointer,
             ldr: Int64(columns))
     }
 }

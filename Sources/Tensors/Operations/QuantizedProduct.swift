@@ -147,6 +147,21 @@ private let fewRows = 16
 /// - Returns: float32 `[..., out]` for each map.
 /// - Complexity: O(rows · in · out) multiply-adds of 8 bits a map.
 public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPrecision = .eightBits) -> [Tensor] {
+    nativeProducts(x, maps, precision, isGated: false)
+}
+
+/// The product of two native products, `gate` and `up` of the same shape: gate(x) · up(x), element by element.
+///
+/// The gate's columns are still in the cache when those of `up` are multiplied with them. Parameters are as above.
+public func gatedNativeProduct(
+    _ x: Tensor, gate: NativeMap, up: NativeMap, precision: RowPrecision = .eightBits
+) -> Tensor {
+    precondition(gate.weight.weight.shape == up.weight.weight.shape, "a gate of another shape")
+    return nativeProducts(x, [gate, up], precision, isGated: true)[1]
+}
+
+/// - Parameter isGated: whether the second map is multiplied with the first.
+private func nativeProducts(_ x: Tensor, _ maps: [NativeMap], _ precision: RowPrecision, isGated: Bool) -> [Tensor] {
     let context = ComputeContext.current
     // Rounded in the two ways that maps may ask for, each if one does.
     let blocks = maps.contains { $0.weight.type != .int8 } ? QuantizedRows(x, precision, context) : nil
@@ -178,24 +193,29 @@ public func nativeProducts(_ x: Tensor, _ maps: [NativeMap], precision: RowPreci
         results.append(result)
         panels.append(storage)
     }
+    if isGated { calls[1].epilogue.factor = UnsafePointer(calls[0].c) }
     // Tasks of equal numbers of columns: several for each thread, so that one that is late holds up little. Of few rows each takes
     // little more time than to be handed out.
     let columns = Int(vlm_quantized_panel_columns())
-    let counts = calls.map { (Int($0.columns) + columns - 1) / columns }
+    let counts = (isGated ? [calls[0]] : calls).map { (Int($0.columns) + columns - 1) / columns }
     // An even number: two panels beside each other share what is broadcast of the rows.
     let share = counts.reduce(0, +) / (context.pool.threadCount * (x.rows > fewRows ? 16 : 6))
     let perTask = max(2, share & ~1)
     let tasks = counts.indices.flatMap { index in
-        stride(from: 0, to: counts[index], by: perTask).map { (call: index, first: $0 * columns) }
+        stride(from: 0, to: counts[index], by: perTask).map {
+            (calls: isGated ? 0..<2 : index..<index + 1, first: $0 * columns)
+        }
     }
     let kernels = context.kernels.table
     withExtendedLifetime((blocks, whole, panels, maps)) {
         let scratch = calls.map { withUnsafePointer(to: $0) { vlm_quantized_scratch(kernels, $0) } }.max() ?? 0
         context.pool.run(tasks.count, scratch: scratch) { index, scratch in
-            let (call, first) = tasks[index]
-            withUnsafePointer(to: calls[call]) {
-                let end = min(Int($0.pointee.columns), first + perTask * columns)
-                vlm_quantized_columns(kernels, $0, Int64(first), Int64(end), scratch)
+            let (some, first) = tasks[index]
+            for call in some {
+                withUnsafePointer(to: calls[call]) {
+                    let end = min(Int($0.pointee.columns), first + perTask * columns)
+                    vlm_quantized_columns(kernels, $0, Int64(first), Int64(end), scratch)
+                }
             }
         }
     }

@@ -25,9 +25,9 @@ enum KernelSet: String, CaseIterable, Sendable {
     var isFused: Bool { self != .portable }
 }
 
-/// What follows a product's sums, without a residual.
+/// What follows a product's sums, without a factor or a residual.
 func epilogue(bias: UnsafePointer<Float>? = nil, _ activation: vlm_activation = VLM_IDENTITY) -> vlm_epilogue {
-    vlm_epilogue(bias: bias, activation: activation, residual: nil, ldr: 0)
+    vlm_epilogue(bias: bias, activation: activation, factor: nil, residual: nil, ldr: 0)
 }
 
 /// The stored element types.
