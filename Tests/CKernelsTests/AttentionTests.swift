@@ -29,7 +29,8 @@ struct AttentionCase: Sendable, CustomTestStringConvertible {
 struct AttentionTests {
     /// Inputs of a case; positions are further apart than their values, as in a tensor of several heads.
     struct Problem {
-        let c: AttentionCase, q: [Float], k: [Float], v: [Float], ldq: Int, ldk: Int, ldo: Int, ldl: Int, scale: Float
+        var q: [Float], k: [Float], v: [Float]
+        let c: AttentionCase, ldq: Int, ldk: Int, ldo: Int, ldl: Int, scale: Float
 
         init(_ c: AttentionCase, seed: UInt64) {
             var random = SeededGenerator(seed: seed)
@@ -236,6 +237,26 @@ struct AttentionTests {
             // Roundings of either sign: the mean is far below the bound, and above what float32 would leave.
             #expect((1e-6...0x1p-11).contains(total / count), "\(total / count)")
             #expect(output.isIntact && lse.isIntact)
+        }
+    }
+
+    @Test("the largest sums that integers can come to stay what they are", arguments: [2, 34, 64, 128, 256])
+    func largestSums(headSize: Int) {
+        // Every element is the largest of its row, and every key weighs the same: scores and outputs add up to the limit.
+        for keys in [13, 608, 1300] {
+            let c = AttentionCase(queries: 20, keys: keys, group: 1, headSize: headSize, mask: .full)
+            var problem = Problem(c, seed: 45)
+            problem.q = problem.q.map { _ in -0.5 }
+            problem.k = problem.k.map { _ in 2 }
+            problem.v = problem.v.map { _ in 3 }
+            for set in KernelSet.available {
+                let (output, lse) = problem.run(set, mayRound: true)
+                let exact = problem.exact(0, 0)
+                for i in 0..<c.queries {
+                    #expect((Double(lse.values[i]) - exact.logSumExp).magnitude <= 1e-4)
+                    for x in 0..<headSize { #expect((output.values[i * problem.ldo + x] - 3).magnitude <= 3e-3) }
+                }
+            }
         }
     }
 
