@@ -44,8 +44,8 @@ def first_token(theirs):
 MQT-LLaVA-7B's shape: {profile['quantization']} (Q4_0). With 16 visual tokens and {profile['text_tokens']} of text, from the file of
 the picture to the first token: {ours['first_token_milliseconds'] / 1000:.2f} s in a process that has answered before. LLaVA-1.5's shape
 with 576 visual tokens in llama.cpp takes {theirs / 1000:.1f} s for tower and prompt, by the tables above and without text:
-{theirs / ours['first_token_milliseconds']:.1f} times as long. The first answer of a process packs the weights as well: {first['load_milliseconds'] / 1000:.2f} s to load,
-then {first['first_token_milliseconds'] / 1000:.2f} s to the first token (m = {first['visual_tokens']}).
+{theirs / ours['first_token_milliseconds']:.1f} times as long. The first answer of a process loads the model in {first['load_milliseconds'] / 1000:.2f} s and has its
+first token after {first['first_token_milliseconds'] / 1000:.2f} s more (m = {first['visual_tokens']}): it rounds the weights of the tower, and reads those of the decoder where they lie.
 """
 
 
@@ -87,7 +87,7 @@ takes; the part of the read rate is the same for the weights, keys and values it
 
 Rounded: {profile['quantization']}. Peak {profile['float32_gflops']:.0f} GFLOP/s in float32,
 {profile['read_gigabytes_per_second']:.0f} GB/s read; {profile['text_tokens']} tokens of text; at most {profile['peak_rss_bytes'] / 1e9:.2f} GB
-resident.
+resident, of which mapped files are a part, and {profile['packed_peak_rss_bytes'] / 1e9:.2f} GB once weights are packed.
 """
         text += lines(["visual tokens", "first token, ms"] + [f"{title}, ms" for title in STAGES.values()] + ["drift of logits"], [
             [budget["visual_tokens"], f"{budget['first_token_milliseconds']:.1f}"]

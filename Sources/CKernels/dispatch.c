@@ -1,9 +1,13 @@
 // The kernel tables, and the choice among them by what the processor has.
 #include "families.h"
 
-/// One set: `q` names its versions of what rounds rows to integers and multiplies them, Q_ROWS that one's tile; then what
-/// opens panels and multiplies opened ones, if there is such, and what only some sets have.
-#define VLM_TABLE(isa, ROWS, COLUMNS, q, Q_ROWS, OPEN, OPENED, ...)                                                  \
+/// What opens weights of blocks and multiplies opened ones.
+#define VLM_OPENING(isa)                                                                                             \
+    .open_panel = vlm_open_panel_##isa, .open_rows = vlm_open_rows_##isa, .opened_tile = vlm_opened_tile_##isa
+
+/// One set: `q` names its versions of what rounds rows to integers and multiplies them, Q_ROWS that one's tile; then what only
+/// some sets have.
+#define VLM_TABLE(isa, ROWS, COLUMNS, q, Q_ROWS, ...)                                                                \
     {                                                                                                                \
         .name = #isa, .tile_rows = ROWS, .tile_columns = COLUMNS, .product_tile = vlm_product_tile_##isa,            \
         .pack_out_in = vlm_pack_out_in_##isa, .pack_in_out = vlm_pack_in_out_##isa,                                  \
@@ -18,25 +22,24 @@
         .rms_norm_backward = vlm_rms_norm_backward_##isa, .activate_backward = vlm_activate_backward_##isa,          \
         .silu_gate_backward = vlm_silu_gate_backward_##isa, .softmax_backward = vlm_softmax_backward_##isa,          \
         .attention_gradient = vlm_attention_gradient_##isa, .add_product = vlm_add_product_##isa,                    \
-        .adamw = vlm_adamw_##isa, .quantize_row = vlm_quantize_row_##q,                                            \
+        .adamw = vlm_adamw_##isa, .quantize_row = vlm_quantize_row_##q,                                              \
         .quantized_tile = vlm_quantized_tile_##q, .quantized_rows = Q_ROWS, .int8_row = vlm_int8_row_##q,            \
-        .int8_tile = vlm_int8_tile_##q, .open_panel = OPEN, .opened_tile = OPENED, __VA_ARGS__                       \
+        .int8_tile = vlm_int8_tile_##q, __VA_ARGS__                                                                  \
     }
 
-static const vlm_kernels portable = VLM_TABLE(portable, VLM_TILE_ROWS_PORTABLE, VLM_TILE_COLUMNS_PORTABLE, portable, VLM_QUANTIZED_ROWS_PORTABLE, NULL, NULL);
+static const vlm_kernels portable = VLM_TABLE(
+    portable, VLM_TILE_ROWS_PORTABLE, VLM_TILE_COLUMNS_PORTABLE, portable, VLM_QUANTIZED_ROWS_PORTABLE);
 
 const vlm_kernels *vlm_kernels_portable(void) { return &portable; }
 
 #ifdef VLM_X86
 static const vlm_kernels avx2 = VLM_TABLE(
-    avx2, VLM_TILE_ROWS_AVX2, VLM_TILE_COLUMNS_AVX2, avx2, VLM_QUANTIZED_ROWS_AVX2, vlm_open_panel_avx2,
-    vlm_opened_tile_avx2);
-static const vlm_kernels avx512 =
-    VLM_TABLE(avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx2, VLM_QUANTIZED_ROWS_AVX2,
-    vlm_open_panel_avx2, vlm_opened_tile_avx2);
+    avx2, VLM_TILE_ROWS_AVX2, VLM_TILE_COLUMNS_AVX2, avx2, VLM_QUANTIZED_ROWS_AVX2, VLM_OPENING(avx2));
+static const vlm_kernels avx512 = VLM_TABLE(
+    avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx2, VLM_QUANTIZED_ROWS_AVX2, VLM_OPENING(avx2));
 static const vlm_kernels avx512_vnni = VLM_TABLE(
-    avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx512, VLM_QUANTIZED_ROWS_AVX512, vlm_open_panel_avx512,
-    vlm_opened_tile_avx512, .pair_tile = vlm_pair_tile, .pair_scale = vlm_pair_scale, .round_pairs = vlm_round_pairs,
+    avx512, VLM_TILE_ROWS_AVX512, VLM_TILE_COLUMNS_AVX512, avx512, VLM_QUANTIZED_ROWS_AVX512, VLM_OPENING(avx512),
+    .row_product = vlm_row_product, .pair_tile = vlm_pair_tile, .pair_scale = vlm_pair_scale, .round_pairs = vlm_round_pairs,
     .pack_pairs_out_in = vlm_pack_pairs_out_in, .pack_pairs_in_out = vlm_pack_pairs_in_out);
 
 const vlm_kernels *vlm_kernels_avx2(void) {

@@ -282,8 +282,10 @@ void vlm_quantized_pack(vlm_element type, int64_t columns, int64_t depth, const 
 
 // ---- the product -------------------------------------------------------------------------------------------------
 
-/// Groups between which rows continue with their outliers, in every form of the product: whole blocks of every type.
-enum { PIECE = 64 };
+enum {
+    PIECE = 64,       // groups between which rows continue with their outliers, in every form: whole blocks of every type
+    FEW_GROUPS = 16,  // those that are opened for few rows: they stay in the first cache
+};
 
 /// The next run of whole `unit`s of groups (1 or 8), at or after *group, in which a row has a rest. Moves *group to its first, and
 /// returns how many groups it has; 0 if there is none before `end`.
@@ -305,13 +307,88 @@ static int64_t next_outliers(
     return 0;
 }
 
+/// Where a panel keeps the groups from `group` on.
+static const uint8_t *stored_groups(const vlm_quantized_product *p, int64_t column, int64_t group) {
+    return p->panels + column / VLM_PANEL_COLUMNS * vlm_quantized_panel_bytes(p->w_type, p->depth)
+        + 32 * group / vlm_block_elements(p->w_type) * vlm_panel_block_bytes(p->w_type);
+}
+
+/// Bytes of a row of blocks, and of so many groups of it.
+static int64_t group_bytes(const vlm_quantized_product *p, int64_t groups) {
+    return 32 * groups / vlm_block_elements(p->w_type) * (int64_t)vlm_block_bytes(p->w_type);
+}
+
+enum { LONGEST_GROUP = 34 };  // bytes, of Q8_0
+
+/// Rows of blocks where they lie.
+typedef struct stored_rows {
+    const uint8_t *first;
+    int64_t stride, left;  // bytes to the next row, and to the end
+} stored_rows;
+
+/// `count` groups, at most a piece, of the 16 rows of the weight from `column` on. Where these are fewer, a copy that has zeros as
+/// the others.
+static stored_rows rows_at(
+    const vlm_quantized_product *p, int64_t column, int64_t group, int64_t count,
+    uint8_t copy[VLM_PANEL_COLUMNS * PIECE * LONGEST_GROUP]) {
+    const int64_t row_bytes = group_bytes(p, p->depth / 32), at = group_bytes(p, group), there = p->columns - column;
+    const uint8_t *first = p->weight + column * row_bytes + at;
+    if (there >= VLM_PANEL_COLUMNS) return (stored_rows){first, row_bytes, row_bytes - at};
+    const int64_t bytes = group_bytes(p, count);
+    for (int64_t j = 0; j < there; j++) memcpy(copy + j * bytes, first + j * row_bytes, (size_t)bytes);
+    memset(copy + there * bytes, 0, (size_t)((VLM_PANEL_COLUMNS - there) * bytes));
+    return (stored_rows){copy, bytes, bytes};
+}
+
+/// Opens `count` groups, at most a piece, of the 16 columns from `column` on, from their panel or from the rows of the weight.
+static void open_groups(
+    const vlm_kernels *k, const vlm_quantized_product *p, int64_t column, int64_t group, int64_t count, uint8_t *opened) {
+    if (p->panels) {
+        k->open_panel(p->w_type, 32 * count, stored_groups(p, column, group), opened);
+        return;
+    }
+    uint8_t copy[VLM_PANEL_COLUMNS * PIECE * LONGEST_GROUP];
+    const stored_rows rows = rows_at(p, column, group, count, copy);
+    k->open_rows(p->w_type, 32 * count, rows.first, rows.stride, rows.left, opened);
+}
+
+/// The product of few rows with `count` groups of up to 16 columns.
+static void few_rows(
+    const vlm_kernels *k, const vlm_quantized_product *p, int64_t rows, int64_t column, int64_t columns, int64_t group,
+    int64_t count, const int8_t *q, const vlm_row_block *blocks, float *c, int accumulate, uint8_t *opened) {
+    const int64_t ldb = p->depth / 32;
+    if (p->panels) {
+        k->quantized_tile(
+            p->w_type, rows, columns, 32 * count, q, p->ldq, blocks, ldb, stored_groups(p, column, group), c, p->ldc,
+            accumulate);
+        return;
+    }
+    if (rows == 1 && k->row_product) {
+        uint8_t copy[VLM_PANEL_COLUMNS * PIECE * LONGEST_GROUP];
+        const stored_rows w = rows_at(p, column, group, count, copy);
+        k->row_product(p->w_type, columns, 32 * count, q, blocks, w.first, w.stride, w.left, c, accumulate);
+        return;
+    }
+    for (int64_t start = 0, n; start < count; start += n) {
+        n = vlm_min(FEW_GROUPS, count - start);
+        open_groups(k, p, column, group + start, n, opened);
+        for (int64_t r = 0, some; r < rows; r += some) {
+            some = vlm_next_rows(rows - r, VLM_OPENED_ROWS);
+            k->opened_tile(
+                p->w_type, some, columns, n, NULL, q + r * p->ldq + 32 * start, p->ldq, blocks + r * ldb + start, ldb,
+                opened, 0, c + r * p->ldc, p->ldc, accumulate || start > 0);
+        }
+    }
+}
+
 /// Bytes of rows that are multiplied with one panel after another while they stay in the L2 cache.
 enum { ROW_BLOCK_BYTES = 1 << 19 };
 
 /// Columns [j, j + columns) of rows [first, end).
 static void quantized_panel(
-    const vlm_kernels *k, const vlm_quantized_product *p, const uint8_t *panel, int64_t j, int64_t columns, int64_t first,
-    int64_t end) {
+    const vlm_kernels *k, const vlm_quantized_product *p, int64_t j, int64_t columns, int64_t first, int64_t end,
+    float *scratch) {
+    uint8_t *opened = (uint8_t *)scratch;
     const int64_t groups = p->depth / 32, unit = vlm_block_elements(p->w_type) / 32;
     for (int64_t row = first, rows; row < end; row += rows) {
         rows = vlm_next_rows(end - row, k->quantized_rows);
@@ -322,6 +399,7 @@ static void quantized_panel(
             int ends = !vlm_has_epilogue(&p->epilogue);
             float *tile = ends ? c : sums;
             int64_t ldt = ends ? p->ldc : columns;
+            const uint8_t *panel = p->panels + j / VLM_PANEL_COLUMNS * vlm_int8_panel_bytes(p->depth);
             vlm_expect_tile(&p->epilogue, row, rows, j, columns, p->c, p->ldc);
             k->int8_tile(rows, columns, p->depth, q, p->ldq, p->blocks + row, panel, tile, ldt);
             vlm_finish(k, &p->epilogue, row, rows, j, columns, tile, ldt, p->c, p->ldc);
@@ -329,15 +407,14 @@ static void quantized_panel(
         }
         for (int64_t start = 0; start < groups; start += PIECE) {
             int64_t count = vlm_min(PIECE, groups - start);
-            k->quantized_tile(
-                p->w_type, rows, columns, 32 * count, q + 32 * start, p->ldq, p->blocks + row * groups + start, groups,
-                panel + start / unit * vlm_panel_block_bytes(p->w_type), c, p->ldc, start > 0);
+            few_rows(
+                k, p, rows, j, columns, start, count, q + 32 * start, p->blocks + row * groups + start, c, start > 0, opened);
             for (int64_t r = 0; p->outliers && r < rows; r++) {
                 int64_t at = p->rows + row + r;
                 for (int64_t g = start, n; (n = next_outliers(p, row + r, unit, &g, start + count)); g += n)
-                    k->quantized_tile(
-                        p->w_type, 1, columns, 32 * n, p->q + at * p->ldq + 32 * g, p->ldq, p->blocks + at * groups + g, groups,
-                        panel + g / unit * vlm_panel_block_bytes(p->w_type), c + r * p->ldc, p->ldc, 1);
+                    few_rows(
+                        k, p, 1, j, columns, g, n, p->q + at * p->ldq + 32 * g, p->blocks + at * groups + g, c + r * p->ldc, 1,
+                        opened);
             }
         }
         vlm_finish(k, &p->epilogue, row, rows, j, columns, c, p->ldc, p->c, p->ldc);
@@ -366,7 +443,8 @@ static int64_t opened_panel_bytes(const vlm_quantized_product *p) {
 }
 
 size_t vlm_quantized_scratch(const vlm_kernels *k, const vlm_quantized_product *p) {
-    return is_opened(k, p) ? (size_t)(2 * opened_panel_bytes(p) / 4) : 0;
+    if (is_opened(k, p)) return (size_t)(2 * opened_panel_bytes(p) / 4);
+    return p->panels ? 0 : (size_t)(FEW_GROUPS * vlm_opened_group_bytes(p->w_type) / 4);
 }
 
 /// Adds products of one group with what rounding left of it in those of rows [first, end) that have a rest there.
@@ -385,10 +463,24 @@ static void opened_outliers(
     }
 }
 
-/// Where a panel keeps the groups from `group` on.
-static const uint8_t *stored_groups(const vlm_quantized_product *p, int64_t column, int64_t group) {
-    return p->panels + column / VLM_PANEL_COLUMNS * vlm_quantized_panel_bytes(p->w_type, p->depth)
-        + 32 * group / vlm_block_elements(p->w_type) * vlm_panel_block_bytes(p->w_type);
+enum { LINE = 64 };
+
+/// What memory is asked for before it is opened: `runs` of so many lines, `step` bytes apart.
+typedef struct next_piece {
+    const uint8_t *first;
+    int64_t runs, lines, step;
+} next_piece;
+
+/// The groups from `group` on of two panels: a run for each, or for each of their rows.
+static next_piece piece_at(const vlm_quantized_product *p, int64_t column, int64_t group) {
+    int64_t count = vlm_min(PIECE, p->depth / 32 - group), row_bytes = group_bytes(p, p->depth / 32);
+    if (p->panels) {
+        int64_t bytes = 32 * count / vlm_block_elements(p->w_type) * vlm_panel_block_bytes(p->w_type);
+        return (next_piece){
+            stored_groups(p, column, group), 2, (bytes + LINE - 1) / LINE, vlm_quantized_panel_bytes(p->w_type, p->depth)};
+    }
+    return (next_piece){
+        p->weight + column * row_bytes + group_bytes(p, group), OPENED_COLUMNS, group_bytes(p, count) / LINE + 1, row_bytes};
 }
 
 /// Columns [j, j + columns), at most two panels, of rows [first, end). The two panels after them are asked for meanwhile, if
@@ -396,31 +488,23 @@ static const uint8_t *stored_groups(const vlm_quantized_product *p, int64_t colu
 static void opened_columns(
     const vlm_kernels *k, const vlm_quantized_product *p, int64_t j, int64_t columns, int64_t first, int64_t end,
     int is_last, float *scratch) {
-    enum { LINE = 64 };
     const int64_t groups = p->depth / 32, panel_bytes = opened_panel_bytes(p);
-    const int64_t piece_bytes = 32 * PIECE / vlm_block_elements(p->w_type) * vlm_panel_block_bytes(p->w_type);
     const int64_t tiles = (end - first + VLM_OPENED_ROWS - 1) / VLM_OPENED_ROWS;
     uint8_t *opened = (uint8_t *)scratch;
     for (int64_t start = 0; start < groups; start += PIECE) {
         int64_t count = vlm_min(PIECE, groups - start);
         for (int64_t i = 0; i < columns; i += VLM_PANEL_COLUMNS)
-            k->open_panel(
-                p->w_type, 32 * count, stored_groups(p, j + i, start), opened + i / VLM_PANEL_COLUMNS * panel_bytes);
+            open_groups(k, p, j + i, start, count, opened + i / VLM_PANEL_COLUMNS * panel_bytes);
         // What is opened next, a part of it with every tile.
         int is_more = start + count < groups;
-        const uint8_t *next[2] = {
-            is_more ? stored_groups(p, j, start + count) : stored_groups(p, j + OPENED_COLUMNS, 0),
-            is_more ? stored_groups(p, j + VLM_PANEL_COLUMNS, start + count)
-                    : stored_groups(p, j + OPENED_COLUMNS + VLM_PANEL_COLUMNS, 0),
-        };
-        int64_t share = (piece_bytes / tiles + LINE) / LINE * LINE, asked = 0;
+        next_piece next = is_more ? piece_at(p, j, start + count) : piece_at(p, j + OPENED_COLUMNS, 0);
+        const int64_t lines = next.runs * next.lines, share = lines / tiles + 1;
+        int64_t asked = 0;
         for (int64_t row = first, rows; row < end; row += rows) {
             rows = vlm_next_rows(end - row, VLM_OPENED_ROWS);
             if (is_more || !is_last)
-                for (int64_t stop = vlm_min(piece_bytes, asked + share); asked < stop; asked += LINE) {
-                    __builtin_prefetch(next[0] + asked, 0, 2);
-                    __builtin_prefetch(next[1] + asked, 0, 2);
-                }
+                for (int64_t stop = vlm_min(lines, asked + share); asked < stop; asked++)
+                    __builtin_prefetch(next.first + asked / next.lines * next.step + asked % next.lines * LINE, 0, 2);
             k->opened_tile(
                 p->w_type, rows, columns, count, NULL, p->q + row * p->ldq + 32 * start, p->ldq, p->blocks + row * groups + start,
                 groups, opened, panel_bytes, p->c + row * p->ldc + j, p->ldc, start > 0);
@@ -442,14 +526,10 @@ void vlm_quantized_columns(
                     k, p, j, vlm_min(OPENED_COLUMNS, end - j), row, vlm_min(p->rows, row + block), j + OPENED_COLUMNS >= end, scratch);
         return;
     }
-    int64_t panel_bytes =
-        p->w_type == VLM_I8 ? vlm_int8_panel_bytes(p->depth) : vlm_quantized_panel_bytes(p->w_type, p->depth);
     int64_t columns = p->w_type == VLM_I8 ? 2 * VLM_PANEL_COLUMNS : VLM_PANEL_COLUMNS;
     // Whole tiles, so that blocks split rows where the tiles would.
     int64_t block = vlm_max(1, ROW_BLOCK_BYTES / (p->depth * k->quantized_rows)) * k->quantized_rows;
     for (int64_t row = 0; row < p->rows; row += block)
         for (int64_t j = first; j < end; j += columns)
-            quantized_panel(
-                k, p, p->panels + j / VLM_PANEL_COLUMNS * panel_bytes, j, vlm_min(columns, end - j), row,
-                vlm_min(p->rows, row + block));
+            quantized_panel(k, p, j, vlm_min(columns, end - j), row, vlm_min(p->rows, row + block), scratch);
 }

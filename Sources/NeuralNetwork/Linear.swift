@@ -9,7 +9,7 @@ public struct Linear: Sendable {
     /// A map of low rank beside this one.
     private let adapter: LowRankAdapter?
     /// What native products read, of a block-quantised weight.
-    private let packed: PackedWeight?
+    private let packed: NativeWeight?
 
     /// A map with the given weight `[out, in]` and bias `[out]`.
     /// - Parameter blocks: what native products round a weight to that is not stored in blocks; nil for none.
@@ -19,7 +19,7 @@ public struct Linear: Sendable {
         self.weight = weight
         self.bias = bias
         self.adapter = adapter
-        packed = PackedWeight(weight, as: blocks)
+        packed = NativeWeight(weight, as: blocks)
     }
 
     /// Reads `weight`, `bias` if `hasBias`, and an adapter if there is one, under the reader's prefix.

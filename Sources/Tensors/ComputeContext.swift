@@ -47,6 +47,8 @@ public struct ComputeContext: Sendable {
     public var memory: MemoryPool?
     /// How products with block-quantised weights are computed.
     public var quantizedProducts = QuantizedProducts.exact
+    /// When weights are packed for native products.
+    public var packing = WeightPacking.afterSomeUse
     /// What counts operations and the memory they ask for; nil for nothing.
     public var operations: OperationCounter?
 

@@ -4,7 +4,7 @@ import Tensors
 import TestSupport
 import Testing
 
-@Suite("Products of 8-bit rows with packed blocks")
+@Suite("Products of 8-bit rows with blocks, packed and where they lie")
 struct QuantizedProductTests {
     /// Rows as `quantize_row` writes them.
     struct Rows {
@@ -84,9 +84,10 @@ struct QuantizedProductTests {
         #expect(rows.integers.values[0..<64].allSatisfy { $0 == 0 })
     }
 
-    /// A product, columns packed by 16, of memory that ends where it must.
+    /// A product, columns packed by 16 or read where they lie, of memory that ends where it must.
     static func product(
-        _ set: KernelSet, _ code: vlm_element, _ rows: Rows, _ weight: [UInt8], rowBytes: Int, depth: Int
+        _ set: KernelSet, _ code: vlm_element, _ rows: Rows, _ weight: [UInt8], rowBytes: Int, depth: Int,
+        isPacked: Bool = true
     ) -> [Float] {
         let (count, columns) = (rows.integers.count / depth, weight.count / rowBytes)
         let panelBytes = Int(vlm_quantized_panel_bytes(code, Int64(depth)))
@@ -102,7 +103,8 @@ struct QuantizedProductTests {
         var call = vlm_quantized_product(
             rows: Int64(count), columns: Int64(columns), depth: Int64(depth), q: rows.integers.pointer,
             ldq: Int64(depth), blocks: rows.blocks.pointer, outliers: nil, outlier_starts: nil,
-            outlier_rows: nil, w_type: code, panels: panels.pointer, c: c.pointer,
+            outlier_rows: nil, w_type: code, panels: isPacked ? UnsafePointer(panels.pointer) : nil,
+            weight: isPacked ? nil : UnsafePointer(w.pointer), c: c.pointer,
             ldc: Int64(columns),
             epilogue: epilogue())
         let scratch = Fenced([Float](repeating: untouched, count: max(1, vlm_quantized_scratch(set.table, &call))))
@@ -128,6 +130,10 @@ struct QuantizedProductTests {
             }
             for (set, result) in zip(KernelSet.available, results) {
                 #expect(result == results[0], "\(set), \(count) x \(columns) x \(depth)")
+                guard set.table.pointee.open_rows != nil else { continue }
+                let unpacked = Self.product(
+                    set, code, rows, weight, rowBytes: rowBytes, depth: depth, isPacked: false)
+                #expect(unpacked.map(\.bitPattern) == results[0], "\(set) in place, \(count) x \(columns) x \(depth)")
             }
             // Against the sum in double precision of the dequantised weights and the rounded rows.
             let w = dequantizedReference(weight, type).map(Double.init)
@@ -169,6 +175,11 @@ struct QuantizedProductTests {
             let rows = Rows(.portable, x, depth: depth)
             for set in KernelSet.available {
                 let c = Self.product(set, code, rows, weight, rowBytes: weight.count, depth: depth)
+                if set.table.pointee.open_rows != nil {
+                    let unpacked = Self.product(
+                        set, code, rows, weight, rowBytes: weight.count, depth: depth, isPacked: false)
+                    #expect(unpacked.map(\.bitPattern) == c.map(\.bitPattern))
+                }
                 let expected = (0..<4).map { row in
                     (0..<depth).reduce(0.0) { $0 + Double(x[row * depth + $1]) * Double(w[$1]) }
                 }

@@ -16,7 +16,7 @@ struct LinearPropertyTests {
         #expect(linear(x).floats == exact)
         var context = ComputeContext()
         context.quantizedProducts = .native
-        let map = NativeMap(try #require(PackedWeight(weight)))
+        let map = NativeMap(try #require(NativeWeight(weight)))
         context.run {
             let native = linear(x).floats
             #expect(native != exact && native == nativeProducts(x, [map])[0].floats)

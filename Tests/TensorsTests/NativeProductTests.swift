@@ -26,7 +26,7 @@ struct NativeProductTests {
         var random = SeededGenerator(seed: 61)
         for (rows, columns, depth) in [(1, 5, 256), (3, 40, 1536), (30, 33, 512), (20, 17, 2560)] {
             let weight = random.blockTensor([columns, depth], type)
-            let map = NativeMap(try #require(PackedWeight(weight)))
+            let map = NativeMap(try #require(NativeWeight(weight)))
             let x = Self.rows(rows, depth: depth, &random)
             let given = nativeProducts(x, [map], precision: precision)[0]
             let exact = productReference(x, weight)
@@ -63,10 +63,13 @@ struct NativeProductTests {
         let bias = Tensor(random.floats(70), shape: [70])
         let x = Self.rows(29, depth: 768, &random)
         func maps() throws -> [NativeMap] {
-            try weights.map { NativeMap(try #require(PackedWeight($0)), bias: bias, activation: .relu) }
+            try weights.map { NativeMap(try #require(NativeWeight($0)), bias: bias, activation: .relu) }
         }
         let together = try ComputeContext(threads: 1).run { try nativeProducts(x, maps(), precision: precision) }
-        for context in [ComputeContext(threads: 2), ComputeContext(threads: 5)] + ComputeContext.everyKernelSet {
+        let contexts = [ComputeContext(threads: 2), ComputeContext(threads: 5)] + ComputeContext.everyKernelSet
+        for (context, packing) in contexts.flatMap({ [($0, WeightPacking.atOnce), ($0, .afterSomeUse)] }) {
+            var context = context
+            context.packing = packing
             try context.run {
                 for (result, map) in try zip(together, maps()) {
                     let alone = nativeProducts(x, [map], precision: precision)[0]
@@ -79,20 +82,53 @@ struct NativeProductTests {
         #expect(together.allSatisfy { $0.floats.contains { $0 > 0 } && $0.floats.contains(0) })
     }
 
+    @Test("weights are packed after some use, with the same result, and at once where that is wanted")
+    func packing() throws {
+        var random = SeededGenerator(seed: 65)
+        let blocks = random.blockTensor([48, 256], .q4_0)
+        let x = Tensor(random.floats(2 * 256), shape: [2, 256])
+        /// How many products of a weight do without panels, all with the same result.
+        func patience(_ weight: NativeWeight, _ packing: WeightPacking, _ kernels: KernelSet = .best) -> Int {
+            var (context, first, count) = (ComputeContext(kernels: kernels), [Float](), 0)
+            context.packing = packing
+            while !weight.isPacked, count < 100 {
+                let result = context.run { nativeProducts(x, [NativeMap(weight)])[0].floats }
+                if first.isEmpty { first = result }
+                #expect(result == first)
+                count += 1
+            }
+            return count - 1
+        }
+        // Rows of a weight are weights that begin elsewhere.
+        let waits = try (0..<40).map { patience(try #require(NativeWeight(blocks[$0..<$0 + 8])), .afterSomeUse) }
+        if KernelSet.best.name == "portable" {
+            #expect(waits.allSatisfy { $0 == 0 })
+        } else {
+            #expect(waits.allSatisfy { (32...95).contains($0) } && Set(waits).count > 20)
+        }
+        #expect(patience(try #require(NativeWeight(blocks)), .atOnce) == 0)
+        let portable = KernelSet.available[KernelSet.available.count - 1]
+        #expect(patience(try #require(NativeWeight(blocks)), .afterSomeUse, portable) == 0)
+        let plain = Tensor(random.floats(48 * 256), shape: [48, 256])
+        for type in [ElementType.int8, .q8_0] {
+            #expect(patience(try #require(NativeWeight(plain, as: type)), .afterSomeUse) == 0)
+        }
+    }
+
     @Test("packed weights take the bytes of their blocks, and plain types cannot be packed")
     func bytes() throws {
         var random = SeededGenerator(seed: 63)
         for type in [ElementType.q8_0, .q4_0, .q4_1] {
             let weight = random.blockTensor([48, 256], type)
-            #expect(PackedWeight(weight)?.byteCount == weight.byteCount)
+            #expect(NativeWeight(weight)?.byteCount == weight.byteCount)
         }
-        #expect(PackedWeight(Tensor(repeating: 0, shape: [4, 32])) == nil)
+        #expect(NativeWeight(Tensor(repeating: 0, shape: [4, 32])) == nil)
     }
 
     @Test("values that are not finite are not hidden")
     func notFinite() throws {
         var random = SeededGenerator(seed: 64)
-        let map = NativeMap(try #require(PackedWeight(random.blockTensor([20, 64], .q4_0))))
+        let map = NativeMap(try #require(NativeWeight(random.blockTensor([20, 64], .q4_0))))
         var values = random.floats(128)
         values[70] = .nan
         let result = nativeProducts(Tensor(values, shape: [2, 64]), [map])[0]

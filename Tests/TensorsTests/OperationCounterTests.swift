@@ -24,7 +24,7 @@ import Testing
         let exact = counted { _ = product(x, blocks) }
         #expect(exact.float32Operations == 2 * 3 * 16 * 96 && exact.int8Operations == 0)
         #expect(exact.bytesRead == 16 * 96 / 32 * 34)
-        let packed = try #require(PackedWeight(blocks))
+        let packed = try #require(NativeWeight(blocks))
         for (precision, blocks) in [(RowPrecision.eightBits, 9), (.fineOutliers, 10)] {
             let native = counted(.native) { _ = nativeProducts(x, [NativeMap(packed)], precision: precision) }
             #expect(native.int8Operations == 2 * blocks * 32 * 16 && native.float32Operations == 0)

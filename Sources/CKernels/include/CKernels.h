@@ -119,6 +119,16 @@ typedef struct vlm_kernels {
     /// `opened_tile`, in sets that have no other form for them.
     void (*open_panel)(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened);
 
+    /// The same for 16 rows of blocks where they lie, `stride` bytes apart (open_rows.c), of each of which there are `left`
+    /// bytes: memory is asked for some way ahead. NULL as well where `opened_tile` is.
+    void (*open_rows)(
+        vlm_element type, int64_t depth, const uint8_t *rows, int64_t stride, int64_t left, uint8_t *opened);
+
+    /// The same as `quantized_tile` for one row and 16 rows of blocks where they lie. NULL in sets that open these.
+    void (*row_product)(
+        vlm_element type, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks, const uint8_t *rows,
+        int64_t stride, int64_t left, float *c, int accumulate);
+
     /// The same as `quantized_tile` for up to 6 rows and 32 columns of one or two opened panels, `panel_bytes` apart, and
     /// `groups` of 32 elements. Row r is that of q, blocks and c with the number list[r], or r where list is NULL.
     void (*opened_tile)(
@@ -278,7 +288,7 @@ size_t vlm_product_scratch(const vlm_kernels *k);
 void vlm_product_columns(
     const vlm_kernels *k, const vlm_product *p, int64_t first, int64_t end, float *scratch);
 
-/// The product of rows quantised to 8 bits with a weight that was packed, of blocks or of rows with one scale (VLM_I8):
+/// The product of rows quantised to 8 bits with a weight of blocks, or one that was packed with one scale a row (VLM_I8):
 /// c = activation(a w^T + bias).
 typedef struct vlm_quantized_product {
     int64_t rows, columns, depth;  // M, N, K
@@ -289,7 +299,8 @@ typedef struct vlm_quantized_product {
     const int32_t *outlier_starts; // [K / 32 + 1]: where the rows that have one in a block begin in outlier_rows, as
     const int32_t *outlier_rows;   // `vlm_list_outliers` writes them
     vlm_element w_type;
-    const uint8_t *panels;         // [ceil(N / panel columns)] panels
+    const uint8_t *panels;         // [ceil(N / panel columns)] panels; NULL if blocks are read where they lie:
+    const uint8_t *weight;         // [N] rows of K elements in blocks
     float *c;                      // [M][N]
     int64_t ldc;
     vlm_epilogue epilogue;

@@ -22,15 +22,32 @@ public enum RowPrecision: Sendable {
     case fineOutliers
 }
 
-/// A weight `[out, in]` in blocks or rows of integers, in the order in which native products read it.
+/// When weights that are stored in blocks are packed into panels for native products.
+public enum WeightPacking: Sendable {
+    /// When the first product wants them: what follows is as fast as it gets.
+    case atOnce
+    /// After some products that read the blocks where they lie: a first answer does not wait for it, and if it is short nothing is
+    /// packed at all. Such products take longer, of a 7B by a twentieth for a prompt of 64 tokens and by an eighth for one token, so
+    /// a long answer packs on its way: some weights with every token.
+    case afterSomeUse
+}
+
+/// A weight `[out, in]` in blocks or rows of integers, as native products read it.
 ///
-/// Panels of 16 rows are made when the first native product asks for them, and kept: `byteCount` beside what the weight
-/// itself takes, which for weights of a mapped file the system may drop from memory.
-public final class PackedWeight: Sendable {
+/// Products read panels of 16 rows, which are made for them and kept: `byteCount` beside what the weight itself takes, which
+/// for weights of a mapped file the system may drop from memory. Blocks can also be read where they lie (`WeightPacking`), with
+/// the same result.
+public final class NativeWeight: Sendable {
     let weight: Tensor
     /// What the panels hold: blocks, or int8 for rows of integers with one scale each.
     let type: ElementType
-    private let storage = Mutex<TensorStorage?>(nil)
+    private let state = Mutex(State())
+
+    private struct State {
+        var panels: TensorStorage?
+        /// Products that wanted panels when there were none.
+        var reads = 0
+    }
 
     /// The weight, packed later. Nil if it is neither stored in blocks nor to be rounded.
     /// - Parameter type: what a weight that is stored in plain elements is rounded to when it is packed: Q8_0, Q4_0, or int8
@@ -56,13 +73,27 @@ public final class PackedWeight: Sendable {
     /// Bytes of the panels: those of the blocks, but for Q5 and Q6 a byte an element, and rows are rounded up to 16.
     public var byteCount: Int { panelCount * panelBytes }
 
-    /// The panels, made now if they were not yet. Other threads that want them wait.
-    fileprivate var panels: TensorStorage {
-        storage.withLock { storage in
-            if let storage { return storage }
+    /// Whether there are panels.
+    public var isPacked: Bool { state.withLock { $0.panels != nil } }
+
+    /// Products that read blocks where they lie before these are packed: 32 to 95, by where in its file the weight is, so that
+    /// no token waits for all of them.
+    private var patience: Int {
+        32 + Int((UInt64(weight.byteOffset / 32) &* 0x9E37_79B9_7F4A_7C15) >> 58)
+    }
+
+    /// The panels, made now if it is time; nil if blocks are to be read where they lie. Other threads that want them wait.
+    fileprivate func panels(in context: ComputeContext) -> TensorStorage? {
+        state.withLock { state in
+            if let panels = state.panels { return panels }
+            // (Kernels count a few rows' bytes in 32 bits.)
+            let canWait =
+                weight.elementType == type && context.kernels.table.pointee.open_rows != nil
+                && type.byteCount(of: weight.shape[1]) < 1 << 24
+            state.reads += 1
+            if canWait, context.packing == .afterSomeUse, state.reads <= patience { return nil }
             let made = TensorStorage(byteCount: byteCount, isHuge: true)
             let (rows, depth, bytes) = (weight.shape[0], weight.shape[1], panelBytes)
-            let context = ComputeContext.current
             let kernels = context.kernels.table
             context.pool.run(panelCount) { panel in
                 let first = panel * panelColumns
@@ -86,7 +117,7 @@ public final class PackedWeight: Sendable {
                     }
                 }
             }
-            storage = made
+            state.panels = made
             return made
         }
     }
@@ -113,14 +144,14 @@ extension Tensor {
 
 /// One map of several that are applied to the same rows: activation(x wᵀ + bias) + residual.
 public struct NativeMap {
-    let weight: PackedWeight
+    let weight: NativeWeight
     let bias: Tensor?
     let activation: Activation
     let residual: Tensor?
 
     /// The map with a weight `[out, in]`, a float32 bias `[out]` and a float32 residual `[..., out]`.
     public init(
-        _ weight: PackedWeight, bias: Tensor? = nil, activation: Activation = .identity, residual: Tensor? = nil
+        _ weight: NativeWeight, bias: Tensor? = nil, activation: Activation = .identity, residual: Tensor? = nil
     ) {
         precondition(bias == nil || bias?.count == weight.weight.shape[0], "bias \(bias?.shape ?? [])")
         self.weight = weight
@@ -175,23 +206,25 @@ private func nativeProducts(_ x: Tensor, _ maps: [NativeMap], _ precision: RowPr
         precondition(weight.shape[1] == x.columns, "product of \(x.shape) with \(weight.shape)")
         let (result, c) = Tensor.uninitialized(shape: x.shape.dropLast() + [weight.shape[0]])
         precondition(map.residual.map { $0.count == result.count } ?? true, "residual \(map.residual?.shape ?? [])")
-        let storage = map.weight.panels
+        let storage = map.weight.panels(in: context)
         guard let rows = map.weight.type == .int8 ? whole : blocks else { preconditionFailure("rows were not rounded") }
         context.operations?.add(
             int8MultiplyAdds: x.rows * weight.count,
-            ofSecondParts: (rows.outliers?.count ?? 0) * 32 * weight.shape[0], bytesRead: storage.byteCount)
+            ofSecondParts: (rows.outliers?.count ?? 0) * 32 * weight.shape[0],
+            bytesRead: storage?.byteCount ?? weight.byteCount)
         calls.append(
             vlm_quantized_product(
                 rows: Int64(x.rows), columns: Int64(weight.shape[0]), depth: Int64(x.columns),
                 q: rows.integers, ldq: Int64(rows.stride), blocks: rows.blocks, outliers: rows.outliers?.bits,
                 outlier_starts: rows.outliers?.starts, outlier_rows: rows.outliers?.rows,
                 w_type: map.weight.type.kernelStorage,
-                panels: UnsafePointer(storage.base.assumingMemoryBound(to: UInt8.self)), c: c,
+                panels: (storage?.base).map { UnsafePointer($0.assumingMemoryBound(to: UInt8.self)) },
+                weight: storage == nil ? weight.rawPointer.assumingMemoryBound(to: UInt8.self) : nil, c: c,
                 ldc: Int64(weight.shape[0]),
                 epilogue: vlm_epilogue(
                     bias: map.bias, map.activation, residual: map.residual, columns: weight.shape[0])))
         results.append(result)
-        panels.append(storage)
+        if let storage { panels.append(storage) }
     }
     if isGated { calls[1].epilogue.factor = UnsafePointer(calls[0].c) }
     // Tasks of equal numbers of columns: several for each thread, so that one that is late holds up little. Of few rows each takes

@@ -24,8 +24,9 @@ struct BenchAskCommand: ParsableCommand {
 
             allocated_bytes are those of tensors, caches and scratch that came from the allocator, without what was used
             again; page_faults tell how often the system had to hand out or map a page. first_ask is the first answer of
-            the process, which packs weights as vlm ask does. drift compares what the tower and the prompt lead to with
-            exact products.
+            the process, as vlm ask gives it: it reads the blocks of a GGUF file where they lie. What follows is measured
+            once these are packed, as a long answer does on its way; packed_peak_rss_bytes is with that memory. drift
+            compares what the tower and the prompt lead to with exact products.
 
             Without --image a drawn scene is looked at. Any tokens will do as text: none costs more than another.
 
@@ -88,14 +89,23 @@ struct BenchAskCommand: ParsableCommand {
         let budgets = try budgets(of: loaded)
         var answers = budgets.map { _ in AskProfiler.Answer() }
         var machine: [MachineRates] = []
-        var peak = 0
-        for round in 0...repeats {
-            // Measuring the machine takes memory of its own, so that comes after the answers' peak is known.
-            if round > 0 { machine.append(.measured()) }
-            for index in budgets.indices {
-                try profiler.ask(budgets[index], &answers[index], keepingLogits: round == 0)
+        for index in budgets.indices { try profiler.ask(budgets[index], &answers[index], keepingLogits: true) }
+        // Measuring the machine takes memory of its own, so that comes after the answers' peak is known.
+        let peak = ProcessMemory.peakBytes
+        var packedPeak = peak
+        // What follows is measured as it is once many tokens have been written.
+        var lasting = ComputeContext.current
+        lasting.packing = .atOnce
+        try lasting.run {
+            var packing = AskProfiler.Answer()
+            try profiler.ask(budgets[0], &packing, keepingLogits: false)
+            packedPeak = ProcessMemory.peakBytes
+            for _ in 0..<repeats {
+                machine.append(.measured())
+                for index in budgets.indices {
+                    try profiler.ask(budgets[index], &answers[index], keepingLogits: false)
+                }
             }
-            if round == 0 { peak = ProcessMemory.peakBytes }
         }
         let rates = machine.median
         let first = AskProfile.First(load: load, answers[0])
@@ -103,8 +113,9 @@ struct BenchAskCommand: ParsableCommand {
 
         let drifts = products.exact ? nil : try profiler.drifts(budgets, answers)
         let profile = AskProfile(
-            loaded, source: image, first: first, answers, rates, peakRssBytes: peak, textTokens: textTokens,
-            decodeTokens: decodeTokens, repeats: repeats, drifts: drifts)
+            loaded, source: image, first: first, answers, rates, peakRssBytes: peak,
+            packedPeakRssBytes: packedPeak, textTokens: textTokens, decodeTokens: decodeTokens, repeats: repeats,
+            drifts: drifts)
         if let plot { try draw(profile, to: plot) }
         return profile
     }

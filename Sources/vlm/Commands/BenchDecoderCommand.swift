@@ -55,6 +55,7 @@ struct BenchDecoderCommand: ParsableCommand {
     func run() throws {
         var context = try products.context(model)
         context.operations = OperationCounter()
+        context.packing = .atOnce
         try context.run { try Terminal.json(report()) }
     }
 

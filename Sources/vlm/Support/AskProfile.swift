@@ -137,13 +137,16 @@ struct AskProfile: Encodable {
     var decodeTokens: Int
     var repeats: Int
     var firstAsk: First
+    /// Of the first answers, and once all weights are packed.
     var peakRssBytes: Int
+    var packedPeakRssBytes: Int
     var driftOfFeatures: Drift?
     var budgets: [Budget]
 
     init(
         _ model: LLaVAModel, source: String?, first: First, _ answers: [AskProfiler.Answer], _ rates: MachineRates,
-        peakRssBytes: Int, textTokens: Int, decodeTokens: Int, repeats: Int, drifts: AskProfiler.Drifts?
+        peakRssBytes: Int, packedPeakRssBytes: Int, textTokens: Int, decodeTokens: Int, repeats: Int,
+        drifts: AskProfiler.Drifts?
     ) {
         let context = ComputeContext.current
         self.model = model.path
@@ -158,6 +161,7 @@ struct AskProfile: Encodable {
         (self.textTokens, self.decodeTokens, self.repeats) = (textTokens, decodeTokens, repeats)
         firstAsk = first
         self.peakRssBytes = peakRssBytes
+        self.packedPeakRssBytes = packedPeakRssBytes
         driftOfFeatures = drifts?.features
         budgets = answers.enumerated().map { index, answer in
             Budget(
