@@ -318,6 +318,13 @@ static int64_t group_bytes(const vlm_quantized_product *p, int64_t groups) {
     return 32 * groups / vlm_block_elements(p->w_type) * (int64_t)vlm_block_bytes(p->w_type);
 }
 
+/// The row of the weight that a column is, and bytes from it to the next column's.
+static const uint8_t *row_of(const vlm_quantized_product *p, int64_t column) {
+    const int64_t half = p->run / 2, place = half ? column % p->run : 0;
+    return p->weight + (half ? column - place + 2 * (place % half) + place / half : column) * group_bytes(p, p->depth / 32);
+}
+static int64_t row_step(const vlm_quantized_product *p) { return group_bytes(p, p->depth / 32) * (p->run ? 2 : 1); }
+
 enum { LONGEST_GROUP = 34 };  // bytes, of Q8_0
 
 /// Rows of blocks where they lie.
@@ -331,11 +338,11 @@ typedef struct stored_rows {
 static stored_rows rows_at(
     const vlm_quantized_product *p, int64_t column, int64_t group, int64_t count,
     uint8_t copy[VLM_PANEL_COLUMNS * PIECE * LONGEST_GROUP]) {
-    const int64_t row_bytes = group_bytes(p, p->depth / 32), at = group_bytes(p, group), there = p->columns - column;
-    const uint8_t *first = p->weight + column * row_bytes + at;
-    if (there >= VLM_PANEL_COLUMNS) return (stored_rows){first, row_bytes, row_bytes - at};
+    const int64_t stride = row_step(p), at = group_bytes(p, group), there = p->columns - column;
+    const uint8_t *first = row_of(p, column) + at;
+    if (there >= VLM_PANEL_COLUMNS) return (stored_rows){first, stride, group_bytes(p, p->depth / 32) - at};
     const int64_t bytes = group_bytes(p, count);
-    for (int64_t j = 0; j < there; j++) memcpy(copy + j * bytes, first + j * row_bytes, (size_t)bytes);
+    for (int64_t j = 0; j < there; j++) memcpy(copy + j * bytes, first + j * stride, (size_t)bytes);
     memset(copy + there * bytes, 0, (size_t)((VLM_PANEL_COLUMNS - there) * bytes));
     return (stored_rows){copy, bytes, bytes};
 }
@@ -473,14 +480,14 @@ typedef struct next_piece {
 
 /// The groups from `group` on of two panels: a run for each, or for each of their rows.
 static next_piece piece_at(const vlm_quantized_product *p, int64_t column, int64_t group) {
-    int64_t count = vlm_min(PIECE, p->depth / 32 - group), row_bytes = group_bytes(p, p->depth / 32);
+    int64_t count = vlm_min(PIECE, p->depth / 32 - group);
     if (p->panels) {
         int64_t bytes = 32 * count / vlm_block_elements(p->w_type) * vlm_panel_block_bytes(p->w_type);
         return (next_piece){
             stored_groups(p, column, group), 2, (bytes + LINE - 1) / LINE, vlm_quantized_panel_bytes(p->w_type, p->depth)};
     }
     return (next_piece){
-        p->weight + column * row_bytes + group_bytes(p, group), OPENED_COLUMNS, group_bytes(p, count) / LINE + 1, row_bytes};
+        row_of(p, column) + group_bytes(p, group), OPENED_COLUMNS, group_bytes(p, count) / LINE + 1, row_step(p)};
 }
 
 /// Columns [j, j + columns), at most two panels, of rows [first, end). The two panels after them are asked for meanwhile, if

@@ -158,7 +158,8 @@ struct Int8ProductTests {
                     q: rows.integers.pointer, ldq: Int64(stride), blocks: rows.scales.pointer, outliers: nil,
                     outlier_starts: nil,
                     outlier_rows: nil, w_type: VLM_I8,
-                    panels: panels.pointer, weight: nil, c: c.pointer, ldc: Int64(columns), epilogue: epilogue())
+                    panels: panels.pointer, weight: nil, run: 0, c: c.pointer, ldc: Int64(columns), epilogue: epilogue()
+                )
                 vlm_quantized_columns(set.table, &call, 0, Int64(columns), nil)
                 #expect(c.values == expected && c.isIntact && panels.isIntact, "\(set) \(count) \(columns) \(depth)")
             }

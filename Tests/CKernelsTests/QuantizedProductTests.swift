@@ -104,7 +104,7 @@ struct QuantizedProductTests {
             rows: Int64(count), columns: Int64(columns), depth: Int64(depth), q: rows.integers.pointer,
             ldq: Int64(depth), blocks: rows.blocks.pointer, outliers: nil, outlier_starts: nil,
             outlier_rows: nil, w_type: code, panels: isPacked ? UnsafePointer(panels.pointer) : nil,
-            weight: isPacked ? nil : UnsafePointer(w.pointer), c: c.pointer,
+            weight: isPacked ? nil : UnsafePointer(w.pointer), run: 0, c: c.pointer,
             ldc: Int64(columns),
             epilogue: epilogue())
         let scratch = Fenced([Float](repeating: untouched, count: max(1, vlm_quantized_scratch(set.table, &call))))

@@ -115,6 +115,31 @@ struct NativeProductTests {
         }
     }
 
+    @Test("rows that are regrouped are multiplied as a copy of them is, in place and packed", arguments: [8, 64])
+    func regrouped(run: Int) throws {
+        var random = SeededGenerator(seed: 66)
+        let stored = random.blockTensor([192, 256], .q4_1)
+        let order = (0..<192).map { $0 / run * run + ($0 % run < run / 2 ? 2 * ($0 % run) : 2 * ($0 % run) - run + 1) }
+        let copy = stored.storedRows(order)
+        for rows in [1, 5, 40] {
+            let x = Tensor(random.floats(rows * 256), shape: [rows, 256])
+            for context in ComputeContext.everyKernelSet {
+                for packing in [WeightPacking.atOnce, .afterSomeUse] {
+                    var context = context
+                    context.packing = packing
+                    try context.run {
+                        let results = try [stored.evenRowsFirst(inRunsOf: run), copy].map {
+                            nativeProducts(x, [NativeMap(try #require(NativeWeight($0)))])[0].floats
+                        }
+                        #expect(results[0] == results[1], "\(rows) rows, \(context.kernels.name), \(packing)")
+                    }
+                }
+            }
+        }
+        let regrouped = stored.evenRowsFirst(inRunsOf: run)
+        #expect(regrouped.bytes == copy.bytes && regrouped[64..<128].floats == copy[64..<128].floats)
+    }
+
     @Test("packed weights take the bytes of their blocks, and plain types cannot be packed")
     func bytes() throws {
         var random = SeededGenerator(seed: 63)

@@ -300,7 +300,8 @@ typedef struct vlm_quantized_product {
     const int32_t *outlier_rows;   // `vlm_list_outliers` writes them
     vlm_element w_type;
     const uint8_t *panels;         // [ceil(N / panel columns)] panels; NULL if blocks are read where they lie:
-    const uint8_t *weight;         // [N] rows of K elements in blocks
+    const uint8_t *weight;         // [N] rows of K elements in blocks, and if `run` is not 0 in another order: of every `run` rows,
+    int64_t run;                   // a multiple of two panels' columns, the even ones are the first columns and then the odd
     float *c;                      // [M][N]
     int64_t ldc;
     vlm_epilogue epilogue;

@@ -96,16 +96,12 @@ struct RotaryRowOrder {
         headSize = config.headSize
     }
 
-    /// A matrix in llama.cpp's order in that of Hugging Face. Whole rows move, so blocks stay as they are.
+    /// A matrix in llama.cpp's order in that of Hugging Face. Whole rows move, so blocks stay as they are; they do when they are
+    /// read.
     /// - Throws: `CheckpointError.invalidShape` unless the rows are those of the heads.
     func halfSplit(_ tensor: Tensor, named name: String, file: String) throws -> Tensor {
         try check(tensor, named: name, file: file)
-        let half = headSize / 2
-        return tensor.storedRows(
-            (0..<heads * headSize).map { row in
-                let (head, element) = row.quotientAndRemainder(dividingBy: headSize)
-                return head * headSize + 2 * (element % half) + element / half
-            })
+        return tensor.evenRowsFirst(inRunsOf: headSize)
     }
 
     /// A matrix in Hugging Face's order in that of llama.cpp.

@@ -73,6 +73,15 @@ public final class NativeWeight: Sendable {
     /// Bytes of the panels: those of the blocks, but for Q5 and Q6 a byte an element, and rows are rounded up to 16.
     public var byteCount: Int { panelCount * panelBytes }
 
+    /// Where the blocks lie: those of the weight, or of what its rows are regrouped from.
+    fileprivate var stored: (first: UnsafePointer<UInt8>, regrouped: RegroupedRows?) {
+        // Panels are not to straddle what comes from even and from odd rows.
+        let rows = weight.storage.regroupedRows.flatMap { rows in
+            weight.byteCount == rows.source.byteCount && rows.run.isMultiple(of: 2 * panelColumns) ? rows : nil
+        }
+        return ((rows?.source ?? weight).rawPointer.assumingMemoryBound(to: UInt8.self), rows)
+    }
+
     /// Whether there are panels.
     public var isPacked: Bool { state.withLock { $0.panels != nil } }
 
@@ -98,7 +107,7 @@ public final class NativeWeight: Sendable {
             context.pool.run(panelCount) { panel in
                 let first = panel * panelColumns
                 let columns = min(panelColumns, rows - first)
-                let rows = weight[first..<first + columns]
+                let rows = stored.regrouped?.rows(first..<first + columns) ?? weight[first..<first + columns]
                 let target = (made.base + panel * bytes).assumingMemoryBound(to: UInt8.self)
                 if type == .int8 {
                     let wide = rows.widened
@@ -208,6 +217,7 @@ private func nativeProducts(_ x: Tensor, _ maps: [NativeMap], _ precision: RowPr
         precondition(map.residual.map { $0.count == result.count } ?? true, "residual \(map.residual?.shape ?? [])")
         let storage = map.weight.panels(in: context)
         guard let rows = map.weight.type == .int8 ? whole : blocks else { preconditionFailure("rows were not rounded") }
+        let stored = storage == nil ? map.weight.stored : nil
         context.operations?.add(
             int8MultiplyAdds: x.rows * weight.count,
             ofSecondParts: (rows.outliers?.count ?? 0) * 32 * weight.shape[0],
@@ -219,7 +229,7 @@ private func nativeProducts(_ x: Tensor, _ maps: [NativeMap], _ precision: RowPr
                 outlier_starts: rows.outliers?.starts, outlier_rows: rows.outliers?.rows,
                 w_type: map.weight.type.kernelStorage,
                 panels: (storage?.base).map { UnsafePointer($0.assumingMemoryBound(to: UInt8.self)) },
-                weight: storage == nil ? weight.rawPointer.assumingMemoryBound(to: UInt8.self) : nil, c: c,
+                weight: stored?.first, run: Int64(stored?.regrouped?.run ?? 0), c: c,
                 ldc: Int64(weight.shape[0]),
                 epilogue: vlm_epilogue(
                     bias: map.bias, map.activation, residual: map.residual, columns: weight.shape[0])))
