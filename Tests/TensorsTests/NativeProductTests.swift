@@ -110,9 +110,10 @@ struct NativeProductTests {
         let portable = KernelSet.available[KernelSet.available.count - 1]
         #expect(patience(try #require(NativeWeight(blocks)), .afterSomeUse, portable) == 0)
         let plain = Tensor(random.floats(48 * 256), shape: [48, 256])
-        for type in [ElementType.int8, .q8_0] {
-            #expect(patience(try #require(NativeWeight(plain, as: type)), .afterSomeUse) == 0)
-        }
+        // What is rounded cannot be read where it lies; rows of integers are rounded twice.
+        #expect(patience(try #require(NativeWeight(plain, as: .q8_0)), .afterSomeUse) == 0)
+        #expect(patience(try #require(NativeWeight(plain, as: .int8)), .afterSomeUse) == 1)
+        #expect(patience(try #require(NativeWeight(plain, as: .int8)), .atOnce) == 0)
     }
 
     @Test("rows that are regrouped are multiplied as a copy of them is, in place and packed", arguments: [8, 64])

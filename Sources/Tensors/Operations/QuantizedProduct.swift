@@ -91,7 +91,9 @@ public final class NativeWeight: Sendable {
         32 + Int((UInt64(weight.byteOffset / 32) &* 0x9E37_79B9_7F4A_7C15) >> 58)
     }
 
-    /// The panels, made now if it is time; nil if blocks are to be read where they lie. Other threads that want them wait.
+    /// The panels, made now if it is time; nil if blocks are to be read where they lie. Other threads that want them wait. Those
+    /// of rounded rows are kept from the second time on: a tower that sees one picture then needs no memory for them that the
+    /// system would clear first, which takes longer than to round.
     fileprivate func panels(in context: ComputeContext) -> TensorStorage? {
         state.withLock { state in
             if let panels = state.panels { return panels }
@@ -101,7 +103,8 @@ public final class NativeWeight: Sendable {
                 && type.byteCount(of: weight.shape[1]) < 1 << 24
             state.reads += 1
             if canWait, context.packing == .afterSomeUse, state.reads <= patience { return nil }
-            let made = TensorStorage(byteCount: byteCount, isHuge: true)
+            let isKept = type != .int8 || context.packing == .atOnce || state.reads > 1
+            let made = TensorStorage(byteCount: byteCount, isHuge: isKept)
             let (rows, depth, bytes) = (weight.shape[0], weight.shape[1], panelBytes)
             let kernels = context.kernels.table
             context.pool.run(panelCount) { panel in
@@ -126,7 +129,7 @@ public final class NativeWeight: Sendable {
                     }
                 }
             }
-            state.panels = made
+            if isKept { state.panels = made }
             return made
         }
     }

@@ -63,7 +63,9 @@ struct BenchEncoderCommand: ParsableCommand {
     }
 
     func run() throws {
-        try threads.context.run { try Terminal.json(report()) }
+        var context = threads.context
+        context.packing = .atOnce
+        try context.run { try Terminal.json(report()) }
     }
 
     private func report() throws -> Report {

@@ -39,6 +39,7 @@ struct BenchKernelsCommand: ParsableCommand {
     func run() throws {
         var context = threads.context
         context.operations = OperationCounter()
+        context.packing = .atOnce
         try context.run {
             let context = ComputeContext.current
             try Terminal.json(
