@@ -504,14 +504,18 @@ static void opened_columns(
             open_groups(k, p, j + i, start, count, opened + i / VLM_PANEL_COLUMNS * panel_bytes);
         // What is opened next, a part of it with every tile.
         int is_more = start + count < groups;
-        next_piece next = is_more ? piece_at(p, j, start + count) : piece_at(p, j + OPENED_COLUMNS, 0);
-        const int64_t lines = next.runs * next.lines, share = lines / tiles + 1;
-        int64_t asked = 0;
+        const next_piece next = is_more ? piece_at(p, j, start + count) : piece_at(p, j + OPENED_COLUMNS, 0);
+        const int64_t share = next.runs * next.lines / tiles + 1;
+        int64_t run = is_more || !is_last ? 0 : next.runs, line = 0;
         for (int64_t row = first, rows; row < end; row += rows) {
             rows = vlm_next_rows(end - row, VLM_OPENED_ROWS);
-            if (is_more || !is_last)
-                for (int64_t stop = vlm_min(lines, asked + share); asked < stop; asked++)
-                    __builtin_prefetch(next.first + asked / next.lines * next.step + asked % next.lines * LINE, 0, 2);
+            for (int64_t n = 0; n < share && run < next.runs; n++) {
+                __builtin_prefetch(next.first + run * next.step + line * LINE, 0, 2);
+                if (++line == next.lines) {
+                    line = 0;
+                    run++;
+                }
+            }
             k->opened_tile(
                 p->w_type, rows, columns, count, NULL, p->q + row * p->ldq + 32 * start, p->ldq, p->blocks + row * groups + start,
                 groups, opened, panel_bytes, p->c + row * p->ldc + j, p->ldc, start > 0);
