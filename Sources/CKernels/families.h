@@ -158,14 +158,14 @@ void vlm_round_pairs(int64_t, const float *, const float *, float, int16_t *);
 void vlm_pack_pairs_out_in(int64_t, int64_t, const float *, int64_t, const float *, int16_t *);
 void vlm_pack_pairs_in_out(int64_t, int64_t, const float *, int64_t, const float *, int16_t *);
 void vlm_open_panel_avx2(vlm_element, int64_t, const uint8_t *, uint8_t *);
-void vlm_open_rows_avx2(vlm_element, int64_t, const uint8_t *, int64_t, int64_t, uint8_t *);
+void vlm_open_rows_avx2(vlm_element, int64_t, const vlm_stored_rows *, uint8_t *);
 void vlm_opened_tile_avx2(
     vlm_element, int64_t, int64_t, int64_t, const int32_t *, const int8_t *, int64_t, const vlm_row_block *, int64_t,
     const uint8_t *, int64_t, float *, int64_t, int);
 void vlm_open_panel_avx512(vlm_element, int64_t, const uint8_t *, uint8_t *);
-void vlm_open_rows_avx512(vlm_element, int64_t, const uint8_t *, int64_t, int64_t, uint8_t *);
+void vlm_open_rows_avx512(vlm_element, int64_t, const vlm_stored_rows *, uint8_t *);
 void vlm_row_product(
-    vlm_element, int64_t, int64_t, const int8_t *, const vlm_row_block *, const uint8_t *, int64_t, int64_t, float *, int);
+    vlm_element, int64_t, int64_t, const int8_t *, const vlm_row_block *, const vlm_stored_rows *, float *, int);
 void vlm_opened_tile_avx512(
     vlm_element, int64_t, int64_t, int64_t, const int32_t *, const int8_t *, int64_t, const vlm_row_block *, int64_t,
     const uint8_t *, int64_t, float *, int64_t, int);

@@ -1,7 +1,6 @@
 // Opening of weights where they lie: 16 rows of blocks, in the order of their file, become what the register tile of
 // opened_tile.c loads. To do so again for every product takes longer than to open a packed panel (quantized.h), but nothing has to
 // be packed first: a first answer neither waits for that nor needs the memory.
-#include "group_avx2.h"
 #include "quantized.h"
 #include "simd.h"
 
@@ -24,16 +23,15 @@
 
 /// A row times the rows of the blocks: the sums of opened_tile.c, in the same order.
 VLM_INLINE VLM_VNNI void row_product(
-    vlm_element type, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks, const uint8_t *rows,
-    int64_t stride, int64_t left, float *c, int accumulate) {
+    vlm_element type, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks, vlm_stored_rows rows,
+    float *c, int accumulate) {
     const int groups = (int)vlm_block_elements(type) / 32, center = vlm_code_center(type);
-    const int64_t bytes = (int64_t)vlm_block_bytes(type);
     const unsigned bits = center ? (unsigned)__builtin_ctz((unsigned)center) : 0;
     __m512 sum = accumulate ? load16(c, columns) : _mm512_setzero_ps();
     int64_t turn = 0;
-    VLM_NO_UNROLL for (int64_t b = depth / vlm_block_elements(type); b > 0; b--, rows += bytes, left -= bytes) {
-        ask_ahead_avx512(type, rows, stride, left, &turn);
-        const rows_avx512 some = rows_at_avx512(rows, stride);
+    VLM_NO_UNROLL for (int64_t b = depth / vlm_block_elements(type); b > 0; b--) {
+        ask_ahead_avx512(type, &rows, &turn);
+        const rows_avx512 some = rows_at_avx512(rows.first, rows.stride);
         taken_avx512 to = {.has_row = 1, .row = q};
         VLM_UNROLL for (int g = 0; g < groups; g++)
             VLM_UNROLL for (int half = 0; half < 2; half++)
@@ -53,39 +51,25 @@ VLM_INLINE VLM_VNNI void row_product(
             if (vlm_has_minimum(type))
                 sum = _mm512_fmadd_ps((__m512)to.scales[g][1], _mm512_set1_ps(blocks[g].scaled_sum), sum);
         }
+        pass_block_avx512(type, &rows);
         q += 32 * groups;
         blocks += groups;
     }
     store16(c, columns, sum);
 }
 
-#define VLM_BLOCK_TYPES(run, ...)                                                                                         \
-    switch (type) {                                                                                                  \
-    case VLM_Q8_0: run(VLM_Q8_0, __VA_ARGS__); break;                                                \
-    case VLM_Q4_0: run(VLM_Q4_0, __VA_ARGS__); break;                                                \
-    case VLM_Q4_1: run(VLM_Q4_1, __VA_ARGS__); break;                                                \
-    case VLM_Q5_0: run(VLM_Q5_0, __VA_ARGS__); break;                                                \
-    case VLM_Q5_1: run(VLM_Q5_1, __VA_ARGS__); break;                                                \
-    case VLM_Q4_K: run(VLM_Q4_K, __VA_ARGS__); break;                                                \
-    case VLM_Q5_K: run(VLM_Q5_K, __VA_ARGS__); break;                                                \
-    case VLM_Q6_K: run(VLM_Q6_K, __VA_ARGS__); break;                                                \
-    default: break;                                                                                                  \
-    }
-
-VLM_AVX2 void vlm_open_rows_avx2(
-    vlm_element type, int64_t depth, const uint8_t *rows, int64_t stride, int64_t left, uint8_t *opened) {
-    VLM_BLOCK_TYPES(open_rows_avx2, depth, rows, stride, left, opened)
+VLM_AVX2 void vlm_open_rows_avx2(vlm_element type, int64_t depth, const vlm_stored_rows *rows, uint8_t *opened) {
+    VLM_BLOCK_TYPES(open_rows_avx2, depth, *rows, opened)
 }
 
-VLM_VNNI void vlm_open_rows_avx512(
-    vlm_element type, int64_t depth, const uint8_t *rows, int64_t stride, int64_t left, uint8_t *opened) {
-    VLM_BLOCK_TYPES(open_rows_avx512, depth, rows, stride, left, opened)
+VLM_VNNI void vlm_open_rows_avx512(vlm_element type, int64_t depth, const vlm_stored_rows *rows, uint8_t *opened) {
+    VLM_BLOCK_TYPES(open_rows_avx512, depth, *rows, opened)
 }
 
 VLM_VNNI void vlm_row_product(
-    vlm_element type, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks, const uint8_t *rows,
-    int64_t stride, int64_t left, float *c, int accumulate) {
-    VLM_BLOCK_TYPES(row_product, columns, depth, q, blocks, rows, stride, left, c, accumulate)
+    vlm_element type, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+    const vlm_stored_rows *rows, float *c, int accumulate) {
+    VLM_BLOCK_TYPES(row_product, columns, depth, q, blocks, *rows, c, accumulate)
 }
 
 #endif

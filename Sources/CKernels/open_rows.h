@@ -224,13 +224,13 @@ VLM_FUNCTION void VLM_SET_NAME(take_block)(vlm_element type, const VLM_SET_NAME(
 #undef VLM_SCALES
 }
 
-/// Asks for what is read later: of these rows, of which there are `left` bytes, or behind their end of the next 16. Of blocks
-/// smaller than a line every call asks for another row of so many.
-VLM_FUNCTION void VLM_SET_NAME(ask_ahead)(
-    vlm_element type, const uint8_t *rows, int64_t stride, int64_t left, int64_t *turn) {
+/// Asks for what is read later: of these rows, or behind their end of the next. Of blocks smaller than a line every call asks for
+/// another row of so many.
+VLM_FUNCTION void VLM_SET_NAME(ask_ahead)(vlm_element type, const vlm_stored_rows *rows, int64_t *turn) {
     enum { LINE = 64, AHEAD = 768 };
     const int64_t bytes = (int64_t)vlm_block_bytes(type), period = bytes < LINE ? LINE / bytes : 1;
-    const char *p = (const char *)rows + *turn + (left > AHEAD ? AHEAD : AHEAD + (VLM_PANEL_COLUMNS - 1) * stride);
+    const int64_t stride = rows->stride;
+    const char *p = (const char *)rows->first + *turn + AHEAD + (rows->left > AHEAD ? 0 : rows->next);
     VLM_UNROLL for (int64_t j = 0; j < VLM_PANEL_COLUMNS; j += period) {
         VLM_UNROLL for (int64_t n = 0; n < bytes; n += LINE) _mm_prefetch(p + n, _MM_HINT_T0);
         p += period * stride;
@@ -239,17 +239,23 @@ VLM_FUNCTION void VLM_SET_NAME(ask_ahead)(
     *turn = *turn == (period - 1) * stride ? 0 : *turn + stride;
 }
 
+/// The rows behind a block.
+VLM_FUNCTION void VLM_SET_NAME(pass_block)(vlm_element type, vlm_stored_rows *rows) {
+    rows->first += vlm_block_bytes(type);
+    rows->left -= (int64_t)vlm_block_bytes(type);
+}
+
 VLM_FUNCTION void VLM_SET_NAME(open_rows)(
-    vlm_element type, int64_t depth, const uint8_t *rows, int64_t stride, int64_t left, uint8_t *opened) {
-    const int64_t bytes = (int64_t)vlm_block_bytes(type);
+    vlm_element type, int64_t depth, vlm_stored_rows rows, uint8_t *opened) {
     int64_t turn = 0;
-    VLM_NO_UNROLL for (int64_t b = depth / vlm_block_elements(type); b > 0; b--, rows += bytes, left -= bytes) {
-        VLM_SET_NAME(ask_ahead)(type, rows, stride, left, &turn);
+    VLM_NO_UNROLL for (int64_t b = depth / vlm_block_elements(type); b > 0; b--) {
+        VLM_SET_NAME(ask_ahead)(type, &rows, &turn);
         VLM_UNROLL for (int first = 0; first < VLM_PANEL_COLUMNS; first += VLM_LANES) {
-            const VLM_SET_NAME(rows) some = VLM_SET_NAME(rows_at)(rows + first * stride, stride);
+            const VLM_SET_NAME(rows) some = VLM_SET_NAME(rows_at)(rows.first + first * rows.stride, rows.stride);
             VLM_SET_NAME(taken) to = {.opened = opened, .first = first};
             VLM_SET_NAME(take_block)(type, &some, &to);
         }
+        VLM_SET_NAME(pass_block)(type, &rows);
         opened += vlm_block_elements(type) / 32 * vlm_opened_group_bytes(type);
     }
 }

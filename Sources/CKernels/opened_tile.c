@@ -17,13 +17,6 @@
 
 #ifdef VLM_X86
 
-#define VLM_OPEN_TYPES                                                                                               \
-    switch (type) {                                                                                                  \
-        VLM_OPEN(VLM_Q8_0) VLM_OPEN(VLM_Q4_0) VLM_OPEN(VLM_Q4_1) VLM_OPEN(VLM_Q5_0) VLM_OPEN(VLM_Q5_1)               \
-        VLM_OPEN(VLM_Q4_K) VLM_OPEN(VLM_Q5_K) VLM_OPEN(VLM_Q6_K)                                                     \
-    default: break;                                                                                                  \
-    }
-
 // ---- AVX2 --------------------------------------------------------------------------------------------------------
 
 VLM_INLINE VLM_AVX2 void open_panel_avx2(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened) {
@@ -47,9 +40,7 @@ VLM_INLINE VLM_AVX2 void open_panel_avx2(vlm_element type, int64_t depth, const 
 }
 
 VLM_AVX2 void vlm_open_panel_avx2(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened) {
-#define VLM_OPEN(t) case t: open_panel_avx2(t, depth, panel, opened); break;
-    VLM_OPEN_TYPES
-#undef VLM_OPEN
+    VLM_BLOCK_TYPES(open_panel_avx2, depth, panel, opened)
 }
 
 /// One panel of 16 columns. `list` names the rows of q, blocks and c, if it is not NULL.
@@ -153,9 +144,7 @@ VLM_INLINE VLM_VNNI void open_panel(vlm_element type, int64_t depth, const uint8
 }
 
 VLM_VNNI void vlm_open_panel_avx512(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened) {
-#define VLM_OPEN(t) case t: open_panel(t, depth, panel, opened); break;
-    VLM_OPEN_TYPES
-#undef VLM_OPEN
+    VLM_BLOCK_TYPES(open_panel, depth, panel, opened)
 }
 
 /// What a type's groups have beside one scale.

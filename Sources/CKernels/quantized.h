@@ -15,6 +15,20 @@
 
 enum { VLM_PANEL_COLUMNS = 16 };
 
+/// Calls `run` with the type of blocks as a constant, so that it is compiled for every one.
+#define VLM_BLOCK_TYPES(run, ...)                                                                                    \
+    switch (type) {                                                                                                  \
+    case VLM_Q8_0: run(VLM_Q8_0, __VA_ARGS__); break;                                                                \
+    case VLM_Q4_0: run(VLM_Q4_0, __VA_ARGS__); break;                                                                \
+    case VLM_Q4_1: run(VLM_Q4_1, __VA_ARGS__); break;                                                                \
+    case VLM_Q5_0: run(VLM_Q5_0, __VA_ARGS__); break;                                                                \
+    case VLM_Q5_1: run(VLM_Q5_1, __VA_ARGS__); break;                                                                \
+    case VLM_Q4_K: run(VLM_Q4_K, __VA_ARGS__); break;                                                                \
+    case VLM_Q5_K: run(VLM_Q5_K, __VA_ARGS__); break;                                                                \
+    case VLM_Q6_K: run(VLM_Q6_K, __VA_ARGS__); break;                                                                \
+    default: break;                                                                                                  \
+    }
+
 /// Whether two codes share a byte.
 static inline int vlm_has_nibbles(vlm_element type) { return type == VLM_Q4_0 || type == VLM_Q4_1 || type == VLM_Q4_K; }
 /// Whether groups have an offset beside their scale.

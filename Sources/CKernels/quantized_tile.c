@@ -70,19 +70,7 @@ void vlm_quantized_tile_portable(
 
 #ifdef VLM_X86
 
-/// Calls `run(type, rows)` with both arguments constant, so that each tile is compiled for itself.
-#define VLM_TYPES(ROWS)                                                                                              \
-    switch (type) {                                                                                                  \
-    case VLM_Q8_0: ROWS(VLM_Q8_0) break;                                                                             \
-    case VLM_Q4_0: ROWS(VLM_Q4_0) break;                                                                             \
-    case VLM_Q4_1: ROWS(VLM_Q4_1) break;                                                                             \
-    case VLM_Q5_0: ROWS(VLM_Q5_0) break;                                                                             \
-    case VLM_Q5_1: ROWS(VLM_Q5_1) break;                                                                             \
-    case VLM_Q4_K: ROWS(VLM_Q4_K) break;                                                                             \
-    case VLM_Q5_K: ROWS(VLM_Q5_K) break;                                                                             \
-    case VLM_Q6_K: ROWS(VLM_Q6_K) break;                                                                             \
-    default: break;                                                                                                  \
-    }
+// Each tile is compiled for itself, its type and its rows constant.
 #define VLM_CASE(t, r)                                                                                               \
     case r: tile(t, r, columns, depth, q, ldq, blocks, ldb, panel, c, ldc, accumulate); break;
 
@@ -125,11 +113,11 @@ VLM_AVX2 void vlm_quantized_tile_avx2(
     vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
     int64_t ldb, const uint8_t *panel, float *c, int64_t ldc, int accumulate) {
 #define tile tile_avx2
-#define ROWS(t)                                                                                                      \
+#define ROWS(t, rows)                                                                                                \
     switch (rows) {                                                                                                  \
         VLM_CASE(t, 1) VLM_CASE(t, 2) VLM_CASE(t, 3) VLM_CASE(t, 4) VLM_CASE(t, 5) VLM_CASE(t, 6)                    \
     }
-    VLM_TYPES(ROWS)
+    VLM_BLOCK_TYPES(ROWS, rows)
 #undef ROWS
 #undef tile
 }
@@ -220,12 +208,12 @@ VLM_VNNI void vlm_quantized_tile_avx512(
     vlm_element type, int64_t rows, int64_t columns, int64_t depth, const int8_t *q, int64_t ldq, const vlm_row_block *blocks,
     int64_t ldb, const uint8_t *panel, float *c, int64_t ldc, int accumulate) {
 #define tile tile_avx512
-#define ROWS(t)                                                                                                      \
+#define ROWS(t, rows)                                                                                                \
     switch (rows) {                                                                                                  \
         VLM_CASE(t, 1) VLM_CASE(t, 2) VLM_CASE(t, 3) VLM_CASE(t, 4) VLM_CASE(t, 5) VLM_CASE(t, 6)                    \
         VLM_CASE(t, 7) VLM_CASE(t, 8) VLM_CASE(t, 9) VLM_CASE(t, 10) VLM_CASE(t, 11) VLM_CASE(t, 12)                 \
     }
-    VLM_TYPES(ROWS)
+    VLM_BLOCK_TYPES(ROWS, rows)
 #undef ROWS
 #undef tile
 }

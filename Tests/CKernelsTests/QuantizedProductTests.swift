@@ -97,7 +97,7 @@ struct QuantizedProductTests {
         for first in stride(from: 0, to: columns, by: width) {
             vlm_quantized_pack(
                 code, Int64(min(width, columns - first)), Int64(depth), w.raw + first * rowBytes,
-                panels.pointer + first / width * panelBytes)
+                Int64(rowBytes), panels.pointer + first / width * panelBytes)
         }
         let c = Fenced([Float](repeating: untouched, count: count * columns))
         var call = vlm_quantized_product(

@@ -107,6 +107,15 @@ struct NativeProductTests {
             #expect(waits.allSatisfy { (32...95).contains($0) } && Set(waits).count > 20)
         }
         #expect(patience(try #require(NativeWeight(blocks)), .atOnce) == 0)
+        if KernelSet.best.name != "portable" {
+            #expect(patience(try #require(NativeWeight(blocks)), .never) == 99)
+        }
+        // Regrouped rows wait by where those are that they come from.
+        for first in 0..<16 {
+            let slice = blocks[first..<first + 32]
+            let regrouped = patience(try #require(NativeWeight(slice.evenRowsFirst(inRunsOf: 32))), .afterSomeUse)
+            #expect(regrouped == patience(try #require(NativeWeight(slice)), .afterSomeUse))
+        }
         let portable = KernelSet.available[KernelSet.available.count - 1]
         #expect(patience(try #require(NativeWeight(blocks)), .afterSomeUse, portable) == 0)
         let plain = Tensor(random.floats(48 * 256), shape: [48, 256])

@@ -2,7 +2,8 @@
 //
 // Every micro-kernel exists as portable C (the oracle in tests and the fallback at run time) and as AVX2 and
 // AVX-512 forms; a `vlm_kernels` table holds one complete set. Drivers at the end of this file (matrix product,
-// im2win convolution, FlashAttention-2) are written once and reach micro-kernels through the table they are given.
+// im2win convolution, FlashAttention-2) and in CKernelsQuantized.h are written once and reach micro-kernels through the table
+// they are given. CKernelsImages.h needs none.
 //
 // Legend: M rows, N columns, K depth; T positions; D width; H heads; d head size. Row-major throughout; `ld*` is
 // the distance between rows in elements. Pointers need only the alignment of their element.
@@ -66,6 +67,14 @@ typedef struct vlm_epilogue {
     int64_t ldr;
 } vlm_epilogue;
 
+/// 16 rows of blocks where they lie, from some block on.
+typedef struct vlm_stored_rows {
+    const uint8_t *first;
+    int64_t stride;  // bytes from a row to the next
+    int64_t left;    // bytes of each row from here on
+    int64_t next;    // bytes from the end of a row to the beginning of what will be read after it
+} vlm_stored_rows;
+
 /// One complete set of micro-kernels for one instruction set.
 typedef struct vlm_kernels {
     const char *name;  // "portable", "avx2", "avx512"
@@ -119,15 +128,14 @@ typedef struct vlm_kernels {
     /// `opened_tile`, in sets that have no other form for them.
     void (*open_panel)(vlm_element type, int64_t depth, const uint8_t *panel, uint8_t *opened);
 
-    /// The same for 16 rows of blocks where they lie, `stride` bytes apart (open_rows.c), of each of which there are `left`
-    /// bytes: memory is asked for some way ahead. NULL as well where `opened_tile` is.
-    void (*open_rows)(
-        vlm_element type, int64_t depth, const uint8_t *rows, int64_t stride, int64_t left, uint8_t *opened);
+    /// The same for rows where they lie, some of whose memory is asked for ahead (open_rows.c). NULL as well where `opened_tile`
+    /// is.
+    void (*open_rows)(vlm_element type, int64_t depth, const vlm_stored_rows *rows, uint8_t *opened);
 
-    /// The same as `quantized_tile` for one row and 16 rows of blocks where they lie. NULL in sets that open these.
+    /// The same as `quantized_tile` for one row, with rows of blocks where they lie. NULL in sets that open these.
     void (*row_product)(
-        vlm_element type, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks, const uint8_t *rows,
-        int64_t stride, int64_t left, float *c, int accumulate);
+        vlm_element type, int64_t columns, int64_t depth, const int8_t *q, const vlm_row_block *blocks,
+        const vlm_stored_rows *rows, float *c, int accumulate);
 
     /// The same as `quantized_tile` for up to 6 rows and 32 columns of one or two opened panels, `panel_bytes` apart, and
     /// `groups` of 32 elements. Row r is that of q, blocks and c with the number list[r], or r where list is NULL.
@@ -288,54 +296,6 @@ size_t vlm_product_scratch(const vlm_kernels *k);
 void vlm_product_columns(
     const vlm_kernels *k, const vlm_product *p, int64_t first, int64_t end, float *scratch);
 
-/// The product of rows quantised to 8 bits with a weight of blocks, or one that was packed with one scale a row (VLM_I8):
-/// c = activation(a w^T + bias).
-typedef struct vlm_quantized_product {
-    int64_t rows, columns, depth;  // M, N, K
-    const int8_t *q;               // [M][ldq], then the rest of rows that have one, [M][ldq]
-    int64_t ldq;                   // at least K
-    const vlm_row_block *blocks;   // [M][K / 32] and those of the rest, or [M] of VLM_I8, which has no rest
-    const uint64_t *outliers;      // [M][vlm_outlier_words(K)]: blocks of rows that have a rest; NULL if none do
-    const int32_t *outlier_starts; // [K / 32 + 1]: where the rows that have one in a block begin in outlier_rows, as
-    const int32_t *outlier_rows;   // `vlm_list_outliers` writes them
-    vlm_element w_type;
-    const uint8_t *panels;         // [ceil(N / panel columns)] panels; NULL if blocks are read where they lie:
-    const uint8_t *weight;         // [N] rows of K elements in blocks, and if `run` is not 0 in another order: of every `run` rows,
-    int64_t run;                   // a multiple of two panels' columns, the even ones are the first columns and then the odd
-    float *c;                      // [M][N]
-    int64_t ldc;
-    vlm_epilogue epilogue;
-} vlm_quantized_product;
-
-/// Columns of a panel of packed weights.
-int64_t vlm_quantized_panel_columns(void);
-/// Bytes of a panel of packed weights.
-int64_t vlm_quantized_panel_bytes(vlm_element type, int64_t depth);
-/// Packs `columns` rows of a weight of blocks, [columns][depth], into a panel; missing ones become zero.
-void vlm_quantized_pack(vlm_element type, int64_t columns, int64_t depth, const void *w, uint8_t *panel);
-/// Bytes of a panel of a weight whose rows are rounded to 8 bits with one scale each.
-int64_t vlm_int8_panel_bytes(int64_t depth);
-/// Rotates, rounds and packs `columns` rows of a weight, [columns][depth], into a panel; missing ones become zero. `scratch`
-/// holds `depth` floats, `q` as many bytes.
-void vlm_int8_pack(
-    const vlm_kernels *k, int64_t columns, int64_t depth, const float *w, float *scratch, int8_t *q, uint8_t *panel);
-/// Words of 64 blocks, a bit each.
-static inline int64_t vlm_outlier_words(int64_t depth) { return (depth + 2047) / 2048; }
-/// Quantises what quantising left of the blocks of a row that stand out, whose scales are above twice the mean: of these
-/// both parts together are within 1 / 64516 of the largest magnitude. Other blocks get no bit, and have no rest that may be read.
-void vlm_quantize_rest(
-    const vlm_kernels *k, int64_t depth, const float *x, const int8_t *q, const vlm_row_block *blocks, int8_t *rest,
-    vlm_row_block *rest_blocks, uint64_t *outliers);
-/// Lists the rows of every block that have a rest, ascending: of block b those from starts[b] to starts[b + 1]. There are as
-/// many as bits in `outliers`.
-void vlm_list_outliers(int64_t rows, int64_t depth, const uint64_t *outliers, int32_t *starts, int32_t *list);
-/// Floats of scratch that `vlm_quantized_columns` needs.
-size_t vlm_quantized_scratch(const vlm_kernels *k, const vlm_quantized_product *p);
-/// Computes columns [first, end) of the product. `first` is a multiple of a panel's columns. A row's bytes do not depend
-/// on how many rows there are, nor on the kernels.
-void vlm_quantized_columns(
-    const vlm_kernels *k, const vlm_quantized_product *p, int64_t first, int64_t end, float *scratch);
-
 /// The gradient of a weight: c = a^T b, a sum of outer products over the depth.
 typedef struct vlm_outer {
     int64_t rows, columns, depth;  // M, N, K
@@ -481,40 +441,11 @@ void vlm_attention_backward_queries(
     const vlm_kernels *k, const vlm_attention_backward *b, int64_t first, int64_t end, int64_t first_key, float *dk,
     float *dv, float *scratch);
 
-// ---------------------------------------------------------------------------------------------------------------
-// 8-bit image resampling with the fixed-point arithmetic of Pillow 10 (22 fractional bits, RGB interleaved)
-
-/// Taps of one axis: output i reads inputs [first[i], first[i] + count[i]) with weights
-/// weights[i * stride ...], each round(w 2^22).
-typedef struct vlm_resample_taps {
-    int64_t outputs, stride;
-    const int32_t *first, *count, *weights;
-} vlm_resample_taps;
-
-/// Rows [first, end) of the horizontal pass: input [rows][width][3] -> output [rows][taps.outputs][3].
-void vlm_resample_horizontal(
-    const vlm_resample_taps *taps, const uint8_t *input, int64_t width, int64_t first, int64_t end, uint8_t *output);
-/// Output rows [first, end) of the vertical pass: input [*][width][3] -> output [taps.outputs][width][3].
-void vlm_resample_vertical(
-    const vlm_resample_taps *taps, const uint8_t *input, int64_t width, int64_t first, int64_t end, uint8_t *output);
-
-/// The plain versions, which the others must equal to the byte.
-void vlm_resample_horizontal_portable(
-    const vlm_resample_taps *taps, const uint8_t *input, int64_t width, int64_t first, int64_t end, uint8_t *output);
-void vlm_resample_vertical_portable(
-    const vlm_resample_taps *taps, const uint8_t *input, int64_t width, int64_t first, int64_t end, uint8_t *output);
-
-/// Stores n values, whole blocks of them, as float16 or any type of blocks. Returns the index of the first value that
-/// cannot be stored, or of the first of the block whose scale cannot; -1 if there is none.
-int64_t vlm_narrow(vlm_element type, int64_t n, const float *x, void *y);
-
-/// output[r][c] = input[start + r row_step + c column_step] for r in [first, end), c < columns; everything counts pixels
-/// of three bytes. Turns, mirrors and crops.
-void vlm_gather_pixels(
-    const uint8_t *input, int64_t start, int64_t row_step, int64_t column_step, int64_t columns, int64_t first,
-    int64_t end, uint8_t *output);
-
 #ifdef __cplusplus
 }
 #endif
+
+#include "CKernelsImages.h"
+#include "CKernelsQuantized.h"
+
 #endif

@@ -18,14 +18,6 @@ extension GGUFCheckpoint {
         ("ffn_down.weight", "mlp.down_proj.weight"),
     ]
 
-    /// Bytes that `llama()` allocates for reordered rows.
-    public var reorderedByteCount: Int {
-        file.tensors.reduce(0) { sum, entry in
-            let isReordered = entry.key.hasSuffix(".attn_q.weight") || entry.key.hasSuffix(".attn_k.weight")
-            return sum + (isReordered ? entry.value.byteCount : 0)
-        }
-    }
-
     /// What the router of a layer is called in files of ours, after `blk.N.`.
     static let routerName = "mod_router"
 
@@ -96,8 +88,8 @@ struct RotaryRowOrder {
         headSize = config.headSize
     }
 
-    /// A matrix in llama.cpp's order in that of Hugging Face. Whole rows move, so blocks stay as they are; they do when they are
-    /// read.
+    /// A matrix in llama.cpp's order in that of Hugging Face. Whole rows move, when
+    /// they are read, so blocks stay as they are.
     /// - Throws: `CheckpointError.invalidShape` unless the rows are those of the heads.
     func halfSplit(_ tensor: Tensor, named name: String, file: String) throws -> Tensor {
         try check(tensor, named: name, file: file)

@@ -30,8 +30,8 @@ public struct GGUFCheckpoint: Sendable {
     /// The decoder of a file of architecture `llama`, or with a mixture of depths of `pmod-llama`.
     ///
     /// Tensors are in place in the mapping but for the rows of the query and key projections, which llama.cpp stores in
-    /// the order of interleaved rotary pairs: what reads their bytes makes a copy in the type they are stored in, for which
-    /// `reorderedByteCount` bytes are allocated. (Native products do not.)
+    /// the order of interleaved rotary pairs: what reads their bytes makes a copy in the type they are stored in. (Native
+    /// products do not.)
     /// - Throws: `CheckpointError` for an architecture or a value that is not implemented here, or for a tensor without
     ///   a place in the model.
     public func llama() throws -> (config: LlamaConfig, tensors: [String: Tensor]) {

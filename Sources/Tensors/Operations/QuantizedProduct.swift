@@ -22,21 +22,24 @@ public enum RowPrecision: Sendable {
     case fineOutliers
 }
 
-/// When weights that are stored in blocks are packed into panels for native products.
+/// When weights are packed into panels that native products keep.
 public enum WeightPacking: Sendable {
     /// When the first product wants them: what follows is as fast as it gets.
     case atOnce
-    /// After some products that read the blocks where they lie: a first answer does not wait for it, and if it is short nothing is
-    /// packed at all. Such products take longer, of a 7B by a twentieth for a prompt of 64 tokens and by an eighth for one token, so
-    /// a long answer packs on its way: some weights with every token.
+    /// Weights that are stored in blocks after some products that read these where they lie: a first answer does not wait for it,
+    /// and if it is short nothing is packed at all; a long one packs on its way, some weights with every token. Weights that are
+    /// rounded to rows of integers with the second product.
     case afterSomeUse
+    /// Weights that are stored in blocks never: that saves the memory, and takes longer (`vlm bench decoder --in-place`). Others
+    /// as above.
+    case never
 }
 
 /// A weight `[out, in]` in blocks or rows of integers, as native products read it.
 ///
 /// Products read panels of 16 rows, which are made for them and kept: `byteCount` beside what the weight itself takes, which
-/// for weights of a mapped file the system may drop from memory. Blocks can also be read where they lie (`WeightPacking`), with
-/// the same result.
+/// for weights of a mapped file the system may drop from memory. Blocks can also be read where they lie, with the same result;
+/// `WeightPacking` says when.
 public final class NativeWeight: Sendable {
     let weight: Tensor
     /// What the panels hold: blocks, or int8 for rows of integers with one scale each.
@@ -73,13 +76,19 @@ public final class NativeWeight: Sendable {
     /// Bytes of the panels: those of the blocks, but for Q5 and Q6 a byte an element, and rows are rounded up to 16.
     public var byteCount: Int { panelCount * panelBytes }
 
-    /// Where the blocks lie: those of the weight, or of what its rows are regrouped from.
-    fileprivate var stored: (first: UnsafePointer<UInt8>, regrouped: RegroupedRows?) {
+    /// What holds the blocks in the order of the file: the weight, or what its rows are regrouped from.
+    private var source: (tensor: Tensor, regrouped: RegroupedRows?) {
         // Panels are not to straddle what comes from even and from odd rows.
-        let rows = weight.storage.regroupedRows.flatMap { rows in
-            weight.byteCount == rows.source.byteCount && rows.run.isMultiple(of: 2 * panelColumns) ? rows : nil
-        }
-        return ((rows?.source ?? weight).rawPointer.assumingMemoryBound(to: UInt8.self), rows)
+        guard let rows = weight.storage.regroupedRows, weight.shape == rows.source.shape,
+            rows.run.isMultiple(of: 2 * panelColumns)
+        else { return (weight, nil) }
+        return (rows.source, rows)
+    }
+
+    /// The first block, and how many rows are regrouped together; 0 if none are.
+    fileprivate var stored: (first: UnsafePointer<UInt8>, run: Int) {
+        let (tensor, regrouped) = source
+        return (tensor.rawPointer.assumingMemoryBound(to: UInt8.self), regrouped?.run ?? 0)
     }
 
     /// Whether there are panels.
@@ -88,7 +97,7 @@ public final class NativeWeight: Sendable {
     /// Products that read blocks where they lie before these are packed: 32 to 95, by where in its file the weight is, so that
     /// no token waits for all of them.
     private var patience: Int {
-        32 + Int((UInt64(weight.byteOffset / 32) &* 0x9E37_79B9_7F4A_7C15) >> 58)
+        32 + Int((UInt64(source.tensor.byteOffset / 32) &* 0x9E37_79B9_7F4A_7C15) >> 58)
     }
 
     /// The panels, made now if it is time; nil if blocks are to be read where they lie. Other threads that want them wait. Those
@@ -97,40 +106,57 @@ public final class NativeWeight: Sendable {
     fileprivate func panels(in context: ComputeContext) -> TensorStorage? {
         state.withLock { state in
             if let panels = state.panels { return panels }
-            // (Kernels count a few rows' bytes in 32 bits.)
-            let canWait =
-                weight.elementType == type && context.kernels.table.pointee.open_rows != nil
-                && type.byteCount(of: weight.shape[1]) < 1 << 24
             state.reads += 1
-            if canWait, context.packing == .afterSomeUse, state.reads <= patience { return nil }
+            if waits(for: state.reads, in: context) { return nil }
             let isKept = type != .int8 || context.packing == .atOnce || state.reads > 1
             let made = TensorStorage(byteCount: byteCount, isHuge: isKept)
-            let (rows, depth, bytes) = (weight.shape[0], weight.shape[1], panelBytes)
-            let kernels = context.kernels.table
-            context.pool.run(panelCount) { panel in
-                let first = panel * panelColumns
-                let columns = min(panelColumns, rows - first)
-                let rows = stored.regrouped?.rows(first..<first + columns) ?? weight[first..<first + columns]
-                let target = (made.base + panel * bytes).assumingMemoryBound(to: UInt8.self)
-                if type == .int8 {
-                    let wide = rows.widened
-                    let scratch = Scratch(depth)
-                    var integers = [Int8](repeating: 0, count: depth)
-                    withExtendedLifetime(wide) {
-                        vlm_int8_pack(
-                            kernels, Int64(columns), Int64(depth), wide.floatPointer, scratch.floats, &integers, target)
-                    }
-                } else {
-                    // Weights of this type are what they are; others are rounded.
-                    let blocks = rows.roundedToBlocks(of: type)
-                    withExtendedLifetime(blocks) {
-                        vlm_quantized_pack(
-                            type.kernelStorage, Int64(columns), Int64(depth), blocks.rawPointer, target)
-                    }
-                }
-            }
+            pack(into: made, context)
             if isKept { state.panels = made }
             return made
+        }
+    }
+
+    /// Whether the product with this number is to read blocks where they lie.
+    private func waits(for read: Int, in context: ComputeContext) -> Bool {
+        // (Kernels count a few rows' bytes in 32 bits.)
+        guard type.isBlockQuantized, weight.elementType == type, context.kernels.table.pointee.open_rows != nil,
+            type.byteCount(of: weight.shape[1]) < 1 << 24
+        else { return false }
+        return switch context.packing {
+        case .atOnce: false
+        case .afterSomeUse: read <= patience
+        case .never: true
+        }
+    }
+
+    private func pack(into made: TensorStorage, _ context: ComputeContext) {
+        let (rows, depth, bytes) = (weight.shape[0], weight.shape[1], panelBytes)
+        let (kernels, width) = (context.kernels.table, panelColumns)
+        let (tensor, regrouped) = source
+        context.pool.run(panelCount) { panel in
+            let first = panel * width
+            let columns = min(width, rows - first)
+            let target = (made.base + panel * bytes).assumingMemoryBound(to: UInt8.self)
+            func pack(_ blocks: UnsafeRawPointer, stride: Int) {
+                vlm_quantized_pack(
+                    type.kernelStorage, Int64(columns), Int64(depth), blocks, Int64(stride), target)
+            }
+            if tensor.elementType == type {
+                let rowBytes = type.byteCount(of: depth)
+                let place = regrouped?.origin(first) ?? first
+                pack(tensor.rawPointer + place * rowBytes, stride: regrouped == nil ? rowBytes : 2 * rowBytes)
+            } else if type == .int8 {
+                let wide = weight[first..<first + columns].widened
+                let scratch = Scratch(depth)
+                var integers = [Int8](repeating: 0, count: depth)
+                withExtendedLifetime(wide) {
+                    vlm_int8_pack(
+                        kernels, Int64(columns), Int64(depth), wide.floatPointer, scratch.floats, &integers, target)
+                }
+            } else {
+                let blocks = weight[first..<first + columns].roundedToBlocks(of: type)
+                withExtendedLifetime(blocks) { pack(blocks.rawPointer, stride: type.byteCount(of: depth)) }
+            }
         }
     }
 }
@@ -139,7 +165,6 @@ extension Tensor {
     /// Rows in blocks of another type, on one thread; a row that holds what cannot be stored becomes not a number, as what
     /// it is multiplied with would be.
     fileprivate func roundedToBlocks(of type: ElementType) -> Tensor {
-        if elementType == type { return self }
         let (rows, depth, wide) = (rows, columns, widened)
         let storage = TensorStorage(byteCount: type.byteCount(of: count))
         withExtendedLifetime(wide) {
@@ -232,7 +257,7 @@ private func nativeProducts(_ x: Tensor, _ maps: [NativeMap], _ precision: RowPr
                 outlier_starts: rows.outliers?.starts, outlier_rows: rows.outliers?.rows,
                 w_type: map.weight.type.kernelStorage,
                 panels: (storage?.base).map { UnsafePointer($0.assumingMemoryBound(to: UInt8.self)) },
-                weight: stored?.first, run: Int64(stored?.regrouped?.run ?? 0), c: c,
+                weight: stored?.first, run: Int64(stored?.run ?? 0), c: c,
                 ldc: Int64(weight.shape[0]),
                 epilogue: vlm_epilogue(
                     bias: map.bias, map.activation, residual: map.residual, columns: weight.shape[0])))

@@ -13,19 +13,16 @@ final class RegroupedRows: Sendable {
         self.run = run
     }
 
-    /// Which row of the source a row is.
-    private func origin(_ row: Int) -> Int {
+    /// Which row of the source a row is; the next is two rows on, within a half of a run.
+    func origin(_ row: Int) -> Int {
         let (start, place) = (row / run * run, row % run)
         return start + 2 * (place % (run / 2)) + place / (run / 2)
     }
 
-    /// Some of the rows, in a copy.
-    func rows(_ range: Range<Int>) -> Tensor { source.storedRows(range.map(origin)) }
-
     /// The first byte of all of them.
     var bytes: UnsafeMutableRawPointer {
         copy.withLock { copy in
-            let made = copy ?? rows(0..<source.rows).storage
+            let made = copy ?? source.storedRows((0..<source.rows).map(origin)).storage
             copy = made
             return made.base
         }
