@@ -87,6 +87,19 @@ import Testing
         path: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53/SmolLM2-135M-Instruct.Q4_1.gguf")
     private static let license = "/usr/share/common-licenses/GPL-3"
 
+    @Test(
+        "a real model has the same logits whether its blocks are packed or read where they lie",
+        .enabled(if: FileManager.default.fileExists(atPath: smolLM2.path)))
+    func inPlace() throws {
+        func drift(_ option: String) throws -> JSONValue? {
+            try json(
+                "decoder", "--model", Self.smolLM2.path, "--prompt-tokens", "20", "--decode-tokens", "2", "--repeats",
+                "1", option)["drift_of_logits"]
+        }
+        let (packed, inPlace) = (try drift("--threads=2"), try drift("--in-place"))
+        #expect(packed == inPlace && (packed?["relative_error"]?.double ?? 0) > 0)
+    }
+
     // With 16 bits of all rows that become queries, keys, values and logits it was 0.0015, with outliers of those alone 0.0020.
     @Test(
         "native products of a real model leave its probabilities within 0.0016 nats of the exact ones",

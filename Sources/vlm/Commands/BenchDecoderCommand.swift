@@ -43,6 +43,9 @@ struct BenchDecoderCommand: ParsableCommand {
         help: ArgumentHelp("Measurements, of which the median is printed; one more comes before them.", valueName: "n"))
     var repeats = 3
 
+    @Flag(help: "Read weights in blocks where they lie, as a short answer does, instead of packing them at once.")
+    var inPlace = false
+
     func validate() throws {
         guard promptTokens >= 1, decodeTokens >= 1, repeats >= 1 else {
             throw ValidationError("--prompt-tokens, --decode-tokens and --repeats are at least 1")
@@ -55,7 +58,7 @@ struct BenchDecoderCommand: ParsableCommand {
     func run() throws {
         var context = try products.context(model)
         context.operations = OperationCounter()
-        context.packing = .atOnce
+        context.packing = inPlace ? .never : .atOnce
         try context.run { try Terminal.json(report()) }
     }
 
